@@ -1,0 +1,335 @@
+// The Python module. The only file that knows Python: it checks shapes and bounds, releases the
+// GIL, takes the context's lock and calls ops.hpp.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/variant.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cpu_isa.hpp"
+#include "encode.hpp"
+#include "ops.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace lapwing {
+namespace {
+
+using FloatMatrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using FloatVector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using IdVector = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using NewMatrix = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
+using NewBytes = nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>>;
+
+[[noreturn]] void mismatch(const std::string& what, size_t expected, size_t got) {
+  throw std::invalid_argument(what + ": expected " + std::to_string(expected) + ", got " +
+                              std::to_string(got));
+}
+void check(const std::string& what, size_t expected, size_t got) {
+  if (expected != got) mismatch(what, expected, got);
+}
+
+NewMatrix new_matrix(size_t rows, size_t columns) {
+  auto data = std::make_unique<float[]>(rows * columns);
+  float* p = data.get();
+  nb::capsule owner(data.release(),
+                    [](void* q) noexcept { delete[] static_cast<float*>(q); });
+  return NewMatrix(p, {rows, columns}, owner);
+}
+
+DType parse_dtype(const std::string& name) {
+  if (name == "f32") return DType::f32;
+  if (name == "f16") return DType::f16;
+  if (name == "bf16") return DType::bf16;
+  throw std::invalid_argument("dtype: expected f32, f16 or bf16, got '" + name + "'");
+}
+Layout parse_layout(const std::string& name) {
+  if (name == "nk") return Layout::nk;
+  if (name == "kn") return Layout::kn;
+  throw std::invalid_argument("layout: expected nk or kn, got '" + name + "'");
+}
+Precision parse_precision(const std::string& name) {
+  if (name == "int4") return Precision::int4;
+  if (name == "int8") return Precision::int8;
+  throw std::invalid_argument("precision: expected int4 or int8, got '" + name + "'");
+}
+Activation parse_activation(const std::optional<std::string>& name) {
+  if (!name) return Activation::none;
+  if (*name == "relu") return Activation::relu;
+  if (*name == "silu") return Activation::silu;
+  if (*name == "tanh") return Activation::tanh;
+  if (*name == "gelu") return Activation::gelu;
+  if (*name == "gelu_tanh") return Activation::gelu_tanh;
+  throw std::invalid_argument("activation: expected relu, silu, tanh, gelu or gelu_tanh, got '" +
+                              *name + "'");
+}
+
+// Float weights that stay where they are; holds a reference to their memory.
+struct Dense {
+  Bytes data;
+  DenseView view;
+
+  Dense(Bytes bytes, const std::string& dtype, const std::string& layout, size_t N, size_t K)
+      : data(std::move(bytes)),
+        view{parse_dtype(dtype), parse_layout(layout), N, K, data.data()} {
+    check("bytes of the matrix", N * K * size_of(view.dtype), data.size());
+  }
+};
+
+PlaneView readable(const Planes& planes, Precision precision) {
+  if (precision == Precision::int8 && !planes.has_refine())
+    throw std::invalid_argument("int8 needs both planes; only the base plane is held");
+  return planes.view();
+}
+
+// A Planes* is handed over to Python, which owns it from then on.
+std::variant<Planes*, BadWeight> encode_planes(Context& context, const Dense& weights,
+                                               bool refine) {
+  auto planes = std::make_unique<Planes>(weights.view.N, weights.view.K, refine);
+  std::optional<BadWeight> bad;
+  {
+    nb::gil_scoped_release release;
+    const std::lock_guard lock(context.mutex);
+    bad = encode(context.pool, context.kernels, weights.view, *planes);
+  }
+  if (bad) return *bad;
+  return planes.release();
+}
+
+NewMatrix decode(const Planes& planes, const std::string& precision) {
+  const Precision read = parse_precision(precision);
+  const PlaneView view = readable(planes, read);
+  NewMatrix out = new_matrix(view.N, view.K);
+  for (size_t n = 0; n < view.N; ++n) decode_row(view, read, n, out.data() + n * view.K);
+  return out;
+}
+
+Epilogue make_epilogue(size_t T, size_t N, const std::optional<FloatVector>& bias,
+                       const std::optional<std::string>& activation,
+                       const std::optional<FloatMatrix>& residual) {
+  Epilogue e;
+  if (bias) {
+    check("bias", N, bias->shape(0));
+    e.bias = bias->data();
+  }
+  if (residual) {
+    check("residual rows", T, residual->shape(0));
+    check("residual columns", N, residual->shape(1));
+    e.residual = residual->data();
+  }
+  e.activation = parse_activation(activation);
+  return e;
+}
+
+NewMatrix linear_dense(Context& context, const Dense& w, const FloatMatrix& x,
+                       const std::optional<FloatVector>& bias,
+                       const std::optional<std::string>& activation,
+                       const std::optional<FloatMatrix>& residual) {
+  const size_t T = x.shape(0), N = w.view.N;
+  check("columns of x", w.view.K, x.shape(1));
+  const Epilogue e = make_epilogue(T, N, bias, activation, residual);
+  NewMatrix out = new_matrix(T, N);
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  linear(context, w.view, x.data(), T, e, out.data());
+  return out;
+}
+
+NewMatrix linear_planes(Context& context, const Planes& w, const FloatMatrix& x,
+                        const std::string& precision, const std::optional<FloatVector>& bias,
+                        const std::optional<std::string>& activation,
+                        const std::optional<FloatMatrix>& residual) {
+  const size_t T = x.shape(0), N = w.N();
+  check("columns of x", w.K(), x.shape(1));
+  const Precision read = parse_precision(precision);
+  const PlaneView view = readable(w, read);
+  const Epilogue e = make_epilogue(T, N, bias, activation, residual);
+  NewMatrix out = new_matrix(T, N);
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  linear(context, view, read, x.data(), T, e, out.data());
+  return out;
+}
+
+void check_ids(const char* what, const IdVector& ids, size_t rows) {
+  for (size_t i = 0; i < ids.size(); ++i)
+    if (ids.data()[i] < 0 || static_cast<size_t>(ids.data()[i]) >= rows)
+      throw std::out_of_range(std::string(what) + " " + std::to_string(ids.data()[i]) +
+                              " is outside [0, " + std::to_string(rows) + ")");
+}
+
+NewMatrix embed_tokens(Context& context, const std::variant<const Dense*, const Planes*>& table,
+                       const IdVector& ids, const Dense* positions_table,
+                       const std::optional<IdVector>& positions) {
+  PlaneView planes;
+  EmbedSource source;
+  size_t rows = 0, D = 0;
+  if (const auto* dense = std::get_if<const Dense*>(&table)) {
+    source.dense = &(*dense)->view;
+    rows = (*dense)->view.N, D = (*dense)->view.K;
+  } else {
+    planes = std::get<const Planes*>(table)->view();
+    source.planes = &planes;
+    rows = planes.N, D = planes.K;
+  }
+  check_ids("token id", ids, rows);
+  std::span<const int64_t> at;
+  if (positions_table != nullptr) {
+    if (!positions) throw std::invalid_argument("a position table needs positions");
+    check("positions", ids.size(), positions->size());
+    check("columns of the position table", D, positions_table->view.K);
+    check_ids("position", *positions, positions_table->view.N);
+    at = {positions->data(), positions->size()};
+  }
+  NewMatrix out = new_matrix(ids.size(), D);
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  embed(context, source, {ids.data(), ids.size()},
+        positions_table != nullptr ? &positions_table->view : nullptr, at, D, out.data());
+  return out;
+}
+
+NewMatrix norm(Context& context, const FloatMatrix& x, const FloatVector& weight,
+               const FloatVector& bias, float eps) {
+  const size_t T = x.shape(0), D = x.shape(1);
+  check("weight", D, weight.shape(0));
+  check("bias", D, bias.shape(0));
+  NewMatrix out = new_matrix(T, D);
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  layer_norm(context, x.data(), T, D, weight.data(), bias.data(), eps, out.data());
+  return out;
+}
+
+// qkv [T, (H + 2·Hkv)·Dh]: queries, keys, values of packed sequences.
+NewMatrix attend_causal(Context& context, const FloatMatrix& qkv,
+                        const std::vector<KVCache*>& caches, const std::vector<size_t>& lengths,
+                        size_t layer, size_t n_heads, float scale) {
+  check("one length a cache", caches.size(), lengths.size());
+  size_t T = 0;
+  AttentionShape shape{layer, n_heads, 0, 0, scale};
+  for (size_t i = 0; i < caches.size(); ++i) {
+    const KVCache& cache = *caches[i];
+    for (size_t j = 0; j < i; ++j)
+      if (caches[j] == caches[i])
+        throw std::invalid_argument("the same KV cache stands twice in one batch");
+    if (lengths[i] > cache.capacity() - cache.length())
+      throw std::out_of_range("KV cache: " + std::to_string(cache.length()) + " + " +
+                              std::to_string(lengths[i]) + " positions exceed its capacity of " +
+                              std::to_string(cache.capacity()));
+    if (layer >= cache.layers()) throw std::out_of_range("KV cache: no such layer");
+    shape.n_kv_heads = cache.kv_heads();
+    shape.head_dim = cache.head_dim();
+    T += lengths[i];
+  }
+  check("rows of qkv", T, qkv.shape(0));
+  if (caches.empty()) return new_matrix(0, 0);
+  if (shape.head_dim > 512) mismatch("head_dim at most", 512, shape.head_dim);
+  if (n_heads == 0 || n_heads % shape.n_kv_heads != 0)
+    mismatch("heads as a multiple of key/value heads", shape.n_kv_heads, n_heads);
+  const size_t q = n_heads * shape.head_dim, kv = shape.n_kv_heads * shape.head_dim;
+  for (const KVCache* cache : caches)
+    if (cache->kv_heads() * cache->head_dim() != kv || cache->head_dim() != shape.head_dim)
+      mismatch("key/value width of every cache", kv, cache->kv_heads() * cache->head_dim());
+  check("columns of qkv", q + 2 * kv, qkv.shape(1));
+  NewMatrix out = new_matrix(T, q);
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  attend(context, shape, qkv.data(), q + 2 * kv, 0, q, q + kv, caches, lengths, out.data());
+  return out;
+}
+
+}  // namespace
+}  // namespace lapwing
+
+NB_MODULE(_native, m) {
+  using namespace lapwing;
+  m.doc() = "Compiled core: planes, fused operations, KV cache, thread pool.";
+
+  m.def("available_isas", &available_isas,
+        "Instruction sets with kernels that run here, best first.");
+
+  nb::class_<Context>(m, "Context", "Threads, kernels and scratch memory of one loaded model.")
+      .def(nb::init<size_t, const std::string&>(), "threads"_a, "isa"_a = "auto")
+      .def_prop_ro("isa", [](const Context& c) { return std::string(c.kernels.name); })
+      .def_prop_rw(
+          "threads", [](const Context& c) { return c.pool.threads(); },
+          [](Context& c, size_t threads) {
+            nb::gil_scoped_release release;
+            const std::lock_guard lock(c.mutex);
+            c.pool.set_threads(threads);
+          });
+
+  nb::class_<Dense>(m, "Dense", "A float matrix used where it lies: f32, f16 or bf16.")
+      .def(nb::init<Bytes, const std::string&, const std::string&, size_t, size_t>(), "data"_a,
+           "dtype"_a, "layout"_a, "N"_a, "K"_a)
+      .def_prop_ro("N", [](const Dense& d) { return d.view.N; })
+      .def_prop_ro("K", [](const Dense& d) { return d.view.K; })
+      .def("first_nonfinite", [](const Dense& d, Context& context) {
+        nb::gil_scoped_release release;
+        const std::lock_guard lock(context.mutex);
+        return first_nonfinite(context.pool, d.view.dtype, d.view.data, d.view.N * d.view.K);
+      }, "context"_a);
+
+  nb::class_<BadWeight>(m, "BadWeight", "Where a weight is that no plane can hold.")
+      .def_ro("row", &BadWeight::row)
+      .def_ro("column", &BadWeight::column)
+      .def_ro("value", &BadWeight::value);
+
+  nb::class_<Planes>(m, "Planes", "A quantized matrix: base plane, and refine plane if kept.")
+      .def_prop_ro("N", &Planes::N)
+      .def_prop_ro("K", &Planes::K)
+      .def_prop_ro("has_refine", &Planes::has_refine)
+      .def_prop_ro("base", [](nb::handle_t<Planes> self) {
+        const auto& p = nb::cast<const Planes&>(self);
+        return NewBytes(p.base(), {p.base_bytes()}, self);
+      })
+      .def_prop_ro("refine", [](nb::handle_t<Planes> self) {
+        const auto& p = nb::cast<const Planes&>(self);
+        return NewBytes(p.refine(), {p.refine_bytes()}, self);
+      })
+      .def_prop_ro("factors", [](nb::handle_t<Planes> self) {
+        const auto& p = nb::cast<const Planes&>(self);
+        return NewMatrix(p.factors(), {row_group_count(p.N()), size_t{2}}, self);
+      })
+      .def("decode", &decode, "precision"_a, "The matrix [N, K] as int4 or int8 reads it.");
+
+  m.def("encode", &encode_planes, "context"_a, "weights"_a, "refine"_a,
+        "Quantizes a float matrix; a weight that is not finite or above 1e18 is returned instead.");
+  m.def("linear_dense", &linear_dense, "context"_a, "w"_a, "x"_a, "bias"_a.none(),
+        "activation"_a.none(), "residual"_a.none(),
+        "activation(x [T, K] · wᵀ + bias) + residual → [T, N]");
+  m.def("linear_planes", &linear_planes, "context"_a, "w"_a, "x"_a, "precision"_a,
+        "bias"_a.none(), "activation"_a.none(), "residual"_a.none(),
+        "activation(x [T, K] · wᵀ + bias) + residual → [T, N]");
+  m.def("embed", &embed_tokens, "context"_a, "table"_a, "ids"_a, "position_table"_a.none(),
+        "positions"_a.none(), "table[ids] + position_table[positions] → [T, D]");
+  m.def("layer_norm", &norm, "context"_a, "x"_a, "weight"_a, "bias"_a, "eps"_a);
+  m.def("attend_causal", &attend_causal, "context"_a, "qkv"_a, "caches"_a, "lengths"_a, "layer"_a,
+        "n_heads"_a, "scale"_a,
+        "Appends keys and values to the caches and attends to them as stored → [T, H·Dh]");
+
+  nb::class_<KVCache>(m, "KVCache", "Keys and values of one sequence, all layers.")
+      .def("__init__",
+           [](KVCache* self, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
+              const std::string& dtype) {
+             new (self) KVCache(layers, kv_heads, head_dim, capacity, parse_dtype(dtype));
+           },
+           "layers"_a, "kv_heads"_a, "head_dim"_a, "capacity"_a, "dtype"_a)
+      .def_prop_ro("length", &KVCache::length)
+      .def_prop_ro("capacity", &KVCache::capacity)
+      .def_prop_ro("nbytes", &KVCache::used_bytes)
+      .def("truncate", &KVCache::truncate, "length"_a)
+      .def("advance", &KVCache::advance, "count"_a)
+      .def("fork", &KVCache::fork);
+}

@@ -1,0 +1,100 @@
+// The kernels one instruction set offers to ops.cpp. Each is single-threaded, works on a range that
+// the caller chose, and gives every output the same bits whatever that range or the number of
+// tokens beside it: one chain of operations per output, k ascending.
+//
+// T tokens, N outputs (rows of a weight matrix), K inputs. Activations are float32 [T, K], packed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "planes.hpp"
+
+namespace lapwing {
+
+enum class DType { f32, f16, bf16 };
+constexpr size_t size_of(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
+
+enum class Activation { none, relu, silu, tanh, gelu, gelu_tanh };
+
+// nk: row-major [N, K], the usual Linear.  kn: row-major [K, N], Conv1D of the GPT-2 checkpoints.
+enum class Layout { nk, kn };
+
+struct DenseView {
+  DType dtype = DType::f32;
+  Layout layout = Layout::nk;
+  size_t N = 0, K = 0;
+  const void* data = nullptr;
+};
+
+// out[t, n] = activation(Σ + bias[n]) + residual[t, n]
+struct Epilogue {
+  const float* bias = nullptr;      // [N]
+  const float* residual = nullptr;  // [T, N]
+  Activation activation = Activation::none;
+};
+
+// Activations as int8 with one scale per token and group of 32.
+struct QuantizedRows {
+  const int8_t* codes;  // [T, groups * 32], zero beyond K
+  const float* scale;   // [T, groups]: d
+  const float* sum;     // [T, groups]: d · Σ codes
+};
+
+// One cached sequence, one layer, one key/value head.
+struct KeyValueView {
+  const void* keys;    // [S, head_stride]
+  const void* values;  // [S, head_stride]
+  DType dtype;         // f32 or f16
+  size_t head_stride;  // head_dim rounded up to 8, zero padded
+};
+
+struct GroupCodes {
+  float scale_code, centre_code;
+  uint8_t u[kGroup];
+};
+
+struct Kernels {
+  const char* name;
+
+  // Planes: rows of row groups [first, last). `scratch` has plane_scratch_bytes(K), 64-byte aligned.
+  void (*plane_linear)(const PlaneView& w, Precision precision, const QuantizedRows& x, size_t T,
+                       size_t first, size_t last, const Epilogue& epilogue, float* out,
+                       uint8_t* scratch);
+  // One activation row x [K] → codes [groups*32], scale and sum [groups].
+  void (*quantize_row)(const float* x, size_t K, int8_t* codes, float* scale, float* sum);
+  // Searches codes for 32 weights: minimises e4 + 60·e8, squared errors of the two reads.
+  void (*encode_group)(const float* g, float scale_factor, float centre_factor, GroupCodes& codes);
+
+  // Dense: outputs [first, last). `scratch` has dense_scratch_bytes(K), 64-byte aligned.
+  void (*dense_linear)(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
+                       const Epilogue& epilogue, float* out, uint8_t* scratch);
+  void (*to_float)(DType dtype, const void* in, size_t count, float* out);
+
+  // One row: (x − mean)/√(var + eps)·weight + bias
+  void (*layer_norm)(const float* x, size_t D, const float* weight, const float* bias, float eps,
+                     float* out);
+  void (*add_to)(float* x, const float* y, size_t count);  // x += y
+
+  // Writes `count` floats as a cache row, zero padded to head_stride.
+  void (*store_head)(const float* x, size_t head_dim, size_t head_stride, DType dtype, void* row);
+  // One query over S cached positions: softmax(scale · q·K) · V → out [head_dim].
+  void (*attend)(const float* q, size_t head_dim, float scale, const KeyValueView& kv, size_t S,
+                 float* out);
+};
+
+const Kernels& generic_kernels();
+const Kernels& avx2_kernels();
+
+inline constexpr size_t kPanelRows = 16;  // rows that a prefill panel unpacks together
+
+// Two nibble panels and the float s, m of kPanelRows rows.
+constexpr size_t plane_scratch_bytes(size_t K) {
+  return group_count(K) * (2 * kPanelRows * kGroup + 2 * kPanelRows * sizeof(float)) + 64;
+}
+// A float32 panel of kPanelRows outputs.
+constexpr size_t dense_scratch_bytes(size_t K) {
+  return (K + kGroup) * kPanelRows * sizeof(float) + 64;
+}
+
+}  // namespace lapwing

@@ -1,0 +1,239 @@
+// Linears on float weights in place: f32, f16 or bf16, row-major [N, K] or Conv1D's [K, N].
+// Sums are float32. nk: eight partial sums per output, k ascending in each, one fixed reduction.
+// kn: one sum per output, k ascending. One token and many tokens go through the same chains.
+#include "../kernels.hpp"
+
+namespace lapwing::LAPWING_ISA {
+
+struct FromF32 {
+  using Element = float;
+  static inline F8 load8(const float* p) { return load(p); }
+};
+struct FromF16 {
+  using Element = uint16_t;
+  static inline F8 load8(const uint16_t* p) { return load_half(p); }
+};
+struct FromBF16 {
+  using Element = uint16_t;
+  static inline F8 load8(const uint16_t* p) { return load_bfloat(p); }
+};
+
+template <class From>
+static inline F8 load8_part(const typename From::Element* p, size_t count) {
+  typename From::Element v[8] = {};
+  for (size_t i = 0; i < count; ++i) v[i] = p[i];
+  return From::load8(v);
+}
+
+template <class From>
+static void widen(const typename From::Element* in, size_t count, float* out) {
+  const size_t whole = count / 8 * 8;
+  for (size_t i = 0; i < whole; i += 8) store(out + i, From::load8(in + i));
+  if (whole != count)
+    store_part(out + whole, load8_part<From>(in + whole, count - whole), count - whole);
+}
+
+static void to_float(DType dtype, const void* in, size_t count, float* out) {
+  switch (dtype) {
+    case DType::f32:
+      return widen<FromF32>(static_cast<const float*>(in), count, out);
+    case DType::f16:
+      return widen<FromF16>(static_cast<const uint16_t*>(in), count, out);
+    case DType::bf16:
+      return widen<FromBF16>(static_cast<const uint16_t*>(in), count, out);
+  }
+}
+
+// R rows × T tokens of an [N, K] matrix: sums[r][t] = Σ_k w[r, k]·x[t, k].
+template <class From, size_t R, size_t T>
+static inline void dot_tile(const typename From::Element* w, const float* x, size_t K,
+                            float (&sums)[R][T]) {
+  F8 acc[R][T];
+#pragma GCC unroll 16
+  for (size_t r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (size_t t = 0; t < T; ++t) acc[r][t] = zero();
+  size_t k = 0;
+  for (; k + 8 <= K; k += 8) {
+    F8 v[T];
+#pragma GCC unroll 16
+    for (size_t t = 0; t < T; ++t) v[t] = load(x + t * K + k);
+#pragma GCC unroll 16
+    for (size_t r = 0; r < R; ++r) {
+      const F8 row = From::load8(w + r * K + k);
+#pragma GCC unroll 16
+      for (size_t t = 0; t < T; ++t) acc[r][t] = fma(row, v[t], acc[r][t]);
+    }
+  }
+  if (k < K) {
+    for (size_t r = 0; r < R; ++r) {
+      const F8 row = load8_part<From>(w + r * K + k, K - k);
+      for (size_t t = 0; t < T; ++t)
+        acc[r][t] = fma(row, load_part(x + t * K + k, K - k), acc[r][t]);
+    }
+  }
+  for (size_t r = 0; r < R; ++r)
+    for (size_t t = 0; t < T; ++t) sums[r][t] = sum(acc[r][t]);
+}
+
+template <class From, size_t R>
+static void dot_rows(const typename From::Element* w, const float* x, size_t T, size_t K, size_t N,
+                     size_t n, const Epilogue& e, float* out) {
+  size_t t = 0;
+  const auto write = [&](const auto& sums, size_t tokens) {
+    for (size_t i = 0; i < tokens; ++i) {
+      float v[R];
+      for (size_t r = 0; r < R; ++r) v[r] = sums[r][i];
+      finish(load_part(v, R), e, N, t + i, n, R, out);
+    }
+  };
+  for (; t + 3 <= T; t += 3) {
+    float sums[R][3];
+    dot_tile<From, R, 3>(w, x + t * K, K, sums);
+    write(sums, 3);
+  }
+  for (; t < T; ++t) {
+    float sums[R][1];
+    dot_tile<From, R, 1>(w, x + t * K, K, sums);
+    write(sums, 1);
+  }
+}
+
+template <class From>
+static void linear_nk(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
+                      const Epilogue& e, float* out, float* panel) {
+  const auto* data = static_cast<const typename From::Element*>(w.data);
+  size_t n = first;
+  for (; n + 4 <= last; n += 4) {
+    const auto* rows = data + n * w.K;
+    if (T >= 6 && sizeof(typename From::Element) != sizeof(float)) {
+      widen<From>(rows, 4 * w.K, panel);  // once for all tokens
+      dot_rows<FromF32, 4>(panel, x, T, w.K, w.N, n, e, out);
+    } else {
+      dot_rows<From, 4>(rows, x, T, w.K, w.N, n, e, out);
+    }
+  }
+  for (; n < last; ++n) dot_rows<From, 1>(data + n * w.K, x, T, w.K, w.N, n, e, out);
+}
+
+// Panel [K, 16] of float32, T tokens.
+template <size_t T>
+static inline void panel_tile(const float* panel, const float* x, size_t K, F8 (&acc)[T][2]) {
+#pragma GCC unroll 16
+  for (size_t t = 0; t < T; ++t) acc[t][0] = acc[t][1] = zero();
+  for (size_t k = 0; k < K; ++k) {
+    const F8 w0 = load(panel + k * 16), w1 = load(panel + k * 16 + 8);
+#pragma GCC unroll 16
+    for (size_t t = 0; t < T; ++t) {
+      const F8 v = set1(x[t * K + k]);
+      acc[t][0] = fma(v, w0, acc[t][0]);
+      acc[t][1] = fma(v, w1, acc[t][1]);
+    }
+  }
+}
+
+template <size_t T>
+static inline void panel_tokens(const float* panel, const float* x, size_t t, const DenseView& w,
+                                size_t n, size_t count, const Epilogue& e, float* out) {
+  F8 acc[T][2];
+  panel_tile<T>(panel, x + t * w.K, w.K, acc);
+  for (size_t i = 0; i < T; ++i) {
+    finish(acc[i][0], e, w.N, t + i, n, count, out);
+    if (count > 8) finish(acc[i][1], e, w.N, t + i, n + 8, count - 8, out);
+  }
+}
+
+// Many tokens: 16 outputs at a time, their columns unpacked once.
+template <class From>
+static void linear_kn_panels(const DenseView& w, const float* x, size_t T, size_t first,
+                             size_t last, const Epilogue& e, float* out, float* panel) {
+  const auto* data = static_cast<const typename From::Element*>(w.data);
+  for (size_t n = first; n < last; n += 16) {
+    const size_t count = last - n < 16 ? last - n : 16;
+    for (size_t k = 0; k < w.K; ++k) {
+      const auto* row = data + k * w.N + n;
+      store(panel + k * 16, count >= 8 ? From::load8(row) : load8_part<From>(row, count));
+      if (count > 8)
+        store(panel + k * 16 + 8,
+              count == 16 ? From::load8(row + 8) : load8_part<From>(row + 8, count - 8));
+      else
+        store(panel + k * 16 + 8, zero());
+    }
+    size_t t = 0;
+    for (; t + 6 <= T; t += 6) panel_tokens<6>(panel, x, t, w, n, count, e, out);
+    for (; t + 2 <= T; t += 2) panel_tokens<2>(panel, x, t, w, n, count, e, out);
+    for (; t < T; ++t) panel_tokens<1>(panel, x, t, w, n, count, e, out);
+  }
+}
+
+// Few tokens: rows of the matrix stream by, the sums of a stretch of outputs stay in cache.
+template <class From>
+static void linear_kn_stream(const DenseView& w, const float* x, size_t T, size_t first,
+                             size_t last, const Epilogue& e, float* out) {
+  constexpr size_t kStretch = 1024, kDepth = 4;
+  const auto* data = static_cast<const typename From::Element*>(w.data);
+  alignas(32) float sums[kStretch];
+  for (size_t n = first; n < last; n += kStretch) {
+    const size_t count = last - n < kStretch ? last - n : kStretch;
+    const size_t whole = count / 8 * 8;
+    for (size_t t = 0; t < T; ++t) {
+      for (size_t i = 0; i < count; i += 8) store(sums + i, zero());
+      size_t k = 0;
+      for (; k + kDepth <= w.K; k += kDepth) {
+        const auto* rows = data + k * w.N + n;
+        F8 v[kDepth];
+#pragma GCC unroll 8
+        for (size_t d = 0; d < kDepth; ++d) v[d] = set1(x[t * w.K + k + d]);
+        for (size_t i = 0; i < whole; i += 8) {
+          F8 s = load(sums + i);
+#pragma GCC unroll 8
+          for (size_t d = 0; d < kDepth; ++d) s = fma(v[d], From::load8(rows + d * w.N + i), s);
+          store(sums + i, s);
+        }
+        if (whole < count) {
+          F8 s = load(sums + whole);
+          for (size_t d = 0; d < kDepth; ++d)
+            s = fma(v[d], load8_part<From>(rows + d * w.N + whole, count - whole), s);
+          store(sums + whole, s);
+        }
+      }
+      for (; k < w.K; ++k) {
+        const auto* row = data + k * w.N + n;
+        const F8 v = set1(x[t * w.K + k]);
+        for (size_t i = 0; i < whole; i += 8)
+          store(sums + i, fma(v, From::load8(row + i), load(sums + i)));
+        if (whole < count)
+          store(sums + whole, fma(v, load8_part<From>(row + whole, count - whole),
+                                  load(sums + whole)));
+      }
+      for (size_t i = 0; i < count; i += 8)
+        finish(load(sums + i), e, w.N, t, n + i, count - i, out);
+    }
+  }
+}
+
+template <class From>
+static void linear_typed(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
+                         const Epilogue& e, float* out, float* panel) {
+  if (w.layout == Layout::nk)
+    linear_nk<From>(w, x, T, first, last, e, out, panel);
+  else if (T <= 2)
+    linear_kn_stream<From>(w, x, T, first, last, e, out);
+  else
+    linear_kn_panels<From>(w, x, T, first, last, e, out, panel);
+}
+
+static void dense_linear(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
+                         const Epilogue& e, float* out, uint8_t* scratch) {
+  float* panel = reinterpret_cast<float*>(scratch);
+  switch (w.dtype) {
+    case DType::f32:
+      return linear_typed<FromF32>(w, x, T, first, last, e, out, panel);
+    case DType::f16:
+      return linear_typed<FromF16>(w, x, T, first, last, e, out, panel);
+    case DType::bf16:
+      return linear_typed<FromBF16>(w, x, T, first, last, e, out, panel);
+  }
+}
+
+}  // namespace lapwing::LAPWING_ISA

@@ -1,0 +1,125 @@
+// Elementary functions, activations and the epilogue of a linear. Compiled once per instruction
+// set inside namespace LAPWING_ISA (see kernels_*.cpp).
+#include "../kernels.hpp"
+
+namespace lapwing::LAPWING_ISA {
+
+// Fewer than 8 floats as a vector, zeros behind them, and back.
+static inline F8 load_part(const float* p, size_t count) {
+  float v[8] = {};
+  for (size_t i = 0; i < count; ++i) v[i] = p[i];
+  return load(v);
+}
+static inline void store_part(float* p, F8 a, size_t count) {
+  float v[8];
+  store(v, a);
+  for (size_t i = 0; i < count; ++i) p[i] = v[i];
+}
+
+// e^x: 2^n · e^r with |r| ≤ ln2/2 and a degree-6 Taylor-like polynomial (Cephes expf coefficients);
+// relative error below 2^-22. 0 below −87.3, e^88 above 88.
+static inline F8 exp(F8 x) {
+  const F8 lowest = set1(-87.3f);
+  const F8 clamped = max(min(x, set1(88.0f)), lowest);
+  const F8 n = round(mul(clamped, set1(1.44269504088896341f)));
+  F8 r = fma(n, set1(-0.693359375f), clamped);
+  r = fma(n, set1(2.12194440e-4f), r);
+  F8 p = set1(1.9875691500e-4f);
+  p = fma(p, r, set1(1.3981999507e-3f));
+  p = fma(p, r, set1(8.3334519073e-3f));
+  p = fma(p, r, set1(4.1665795894e-2f));
+  p = fma(p, r, set1(1.6666665459e-1f));
+  p = fma(p, r, set1(5.0000001201e-1f));
+  p = fma(p, mul(r, r), add(r, set1(1.0f)));
+  return where_less(lowest, x, mul(p, exp2_int(n)));
+}
+
+static inline F8 sigmoid(F8 x) {
+  return div(set1(1.0f), add(set1(1.0f), exp(sub(zero(), x))));
+}
+
+// erf by Abramowitz & Stegun 7.1.26: absolute error ≤ 1.5e-7.
+static inline F8 erf(F8 x) {
+  const F8 a = abs(x);
+  const F8 t = div(set1(1.0f), fma(set1(0.3275911f), a, set1(1.0f)));
+  F8 p = set1(1.061405429f);
+  p = fma(p, t, set1(-1.453152027f));
+  p = fma(p, t, set1(1.421413741f));
+  p = fma(p, t, set1(-0.284496736f));
+  p = fma(p, t, set1(0.254829592f));
+  const F8 tail = mul(mul(p, t), exp(sub(zero(), mul(a, a))));
+  const F8 positive = sub(set1(1.0f), tail);
+  return sub(where_less(zero(), x, add(positive, positive)), positive);  // odd: ±positive
+}
+
+static inline F8 activate(F8 x, Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      return x;
+    case Activation::relu:
+      return max(zero(), x);  // NaN stays NaN: max keeps its second operand then
+    case Activation::silu:
+      return mul(x, sigmoid(x));
+    case Activation::tanh:
+      return sub(mul(set1(2.0f), sigmoid(add(x, x))), set1(1.0f));
+    case Activation::gelu:
+      return mul(mul(set1(0.5f), x), add(set1(1.0f), erf(mul(x, set1(0.70710678118654752f)))));
+    case Activation::gelu_tanh: {  // x/2·(1 + tanh u) = x·sigmoid(2u), u = √(2/π)(x + 0.044715x³)
+      const F8 cubic = fma(mul(mul(x, x), set1(0.044715f)), x, x);
+      return mul(x, sigmoid(mul(cubic, set1(2 * 0.79788456080286536f))));
+    }
+  }
+  return x;
+}
+
+// Writes 8 (or `count`) finished sums of token t starting at output n.
+static inline void finish(F8 sums, const Epilogue& e, size_t N, size_t t, size_t n, size_t count,
+                          float* out) {
+  const size_t at = t * N + n;
+  if (count >= 8) {
+    if (e.bias != nullptr) sums = add(sums, load(e.bias + n));
+    sums = activate(sums, e.activation);
+    if (e.residual != nullptr) sums = add(sums, load(e.residual + at));
+    store(out + at, sums);
+  } else {
+    if (e.bias != nullptr) sums = add(sums, load_part(e.bias + n, count));
+    sums = activate(sums, e.activation);
+    if (e.residual != nullptr) sums = add(sums, load_part(e.residual + at, count));
+    store_part(out + at, sums, count);
+  }
+}
+
+static void layer_norm(const float* x, size_t D, const float* weight, const float* bias, float eps,
+                       float* out) {
+  const size_t whole = D / 8 * 8, rest = D - whole;
+  F8 total = zero();
+  for (size_t i = 0; i < whole; i += 8) total = add(total, load(x + i));
+  if (rest != 0) total = add(total, load_part(x + whole, rest));
+  const F8 mean = set1(sum(total) / static_cast<float>(D));
+  F8 squares = zero();
+  for (size_t i = 0; i < whole; i += 8) {
+    const F8 d = sub(load(x + i), mean);
+    squares = fma(d, d, squares);
+  }
+  if (rest != 0) {
+    float v[8] = {};
+    for (size_t i = 0; i < rest; ++i) v[i] = x[whole + i] - (sum(total) / static_cast<float>(D));
+    squares = fma(load(v), load(v), squares);
+  }
+  const F8 inverse = set1(1.0f / __builtin_sqrtf(sum(squares) / static_cast<float>(D) + eps));
+  for (size_t i = 0; i < whole; i += 8)
+    store(out + i, fma(mul(sub(load(x + i), mean), inverse), load(weight + i), load(bias + i)));
+  if (rest != 0)
+    store_part(out + whole,
+               fma(mul(sub(load_part(x + whole, rest), mean), inverse),
+                   load_part(weight + whole, rest), load_part(bias + whole, rest)),
+               rest);
+}
+
+static void add_to(float* x, const float* y, size_t count) {
+  const size_t whole = count / 8 * 8;
+  for (size_t i = 0; i < whole; i += 8) store(x + i, add(load(x + i), load(y + i)));
+  for (size_t i = whole; i < count; ++i) x[i] += y[i];
+}
+
+}  // namespace lapwing::LAPWING_ISA

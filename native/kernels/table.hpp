@@ -1,0 +1,17 @@
+// The table of this instruction set. Included last.
+namespace lapwing::LAPWING_ISA {
+
+static constexpr Kernels make_table(const char* name) {
+  return {.name = name,
+          .plane_linear = plane_linear,
+          .quantize_row = quantize_row,
+          .encode_group = encode_group,
+          .dense_linear = dense_linear,
+          .to_float = to_float,
+          .layer_norm = layer_norm,
+          .add_to = add_to,
+          .store_head = store_head,
+          .attend = attend};
+}
+
+}  // namespace lapwing::LAPWING_ISA

@@ -1,0 +1,85 @@
+// Eight float lanes on AVX2 with FMA and F16C; see vec_generic.hpp for the meaning of each name.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lapwing::avx2 {
+
+using F8 = __m256;
+
+inline F8 set1(float v) { return _mm256_set1_ps(v); }
+inline F8 zero() { return _mm256_setzero_ps(); }
+inline F8 load(const float* p) { return _mm256_loadu_ps(p); }
+inline void store(float* p, F8 a) { _mm256_storeu_ps(p, a); }
+inline F8 add(F8 a, F8 b) { return _mm256_add_ps(a, b); }
+inline F8 sub(F8 a, F8 b) { return _mm256_sub_ps(a, b); }
+inline F8 mul(F8 a, F8 b) { return _mm256_mul_ps(a, b); }
+inline F8 div(F8 a, F8 b) { return _mm256_div_ps(a, b); }
+inline F8 fma(F8 a, F8 b, F8 c) { return _mm256_fmadd_ps(a, b, c); }
+inline F8 min(F8 a, F8 b) { return _mm256_min_ps(a, b); }
+inline F8 max(F8 a, F8 b) { return _mm256_max_ps(a, b); }
+inline F8 abs(F8 a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+inline F8 round(F8 a) {
+  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+inline F8 floor(F8 a) { return _mm256_floor_ps(a); }
+inline F8 where_less(F8 a, F8 b, F8 value) {
+  return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ), value);
+}
+inline F8 exp2_int(F8 n) {
+  return _mm256_castsi256_ps(
+      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+
+inline float sum(F8 a) {
+  const __m128 v = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 w = _mm_add_ps(v, _mm_movehl_ps(v, v));
+  return _mm_cvtss_f32(_mm_add_ss(w, _mm_shuffle_ps(w, w, 1)));
+}
+inline float largest(F8 a) {
+  const __m128 v = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 w = _mm_max_ps(v, _mm_movehl_ps(v, v));
+  return _mm_cvtss_f32(_mm_max_ss(w, _mm_shuffle_ps(w, w, 1)));
+}
+inline float smallest(F8 a) {
+  const __m128 v = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 w = _mm_min_ps(v, _mm_movehl_ps(v, v));
+  return _mm_cvtss_f32(_mm_min_ss(w, _mm_shuffle_ps(w, w, 1)));
+}
+
+inline F8 load_half(const uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline void store_half(uint16_t* p, F8 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+inline F8 load_bfloat(const uint16_t* p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(
+      _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+}
+inline F8 load_codes(const uint8_t* p) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+inline F8 load_codes(const int8_t* p) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+inline __m128i narrow_to_words(F8 a) {
+  const __m256i v = _mm256_cvtps_epi32(a);
+  return _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+}
+inline void store_codes(int8_t* p, F8 a) {
+  const __m128i w = narrow_to_words(a);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(w, w));
+}
+inline void store_codes(uint8_t* p, F8 a) {
+  const __m128i w = narrow_to_words(a);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(w, w));
+}
+
+}  // namespace lapwing::avx2

@@ -1,0 +1,37 @@
+// Anonymous memory straight from the system: zero until touched, returned whole on destruction.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace lapwing {
+
+class Region {
+ public:
+  Region() = default;
+  explicit Region(size_t nbytes);  // throws std::bad_alloc
+  Region(Region&& other) noexcept { swap(other); }
+  Region& operator=(Region&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+  ~Region();
+
+  uint8_t* data() const { return data_; }
+  size_t nbytes() const { return nbytes_; }
+  // Gives the pages of [begin, end) back; they read as zero afterwards.
+  void discard(size_t begin, size_t end);
+
+ private:
+  void swap(Region& other) {
+    std::swap(data_, other.data_);
+    std::swap(nbytes_, other.nbytes_);
+  }
+  uint8_t* data_ = nullptr;
+  size_t nbytes_ = 0;
+};
+
+}  // namespace lapwing

@@ -1,0 +1,110 @@
+#include "thread_pool.hpp"
+
+#include <unistd.h>
+
+namespace lapwing {
+
+namespace {
+
+constexpr int kSpins = 4000;  // some tens of microseconds: longer than the gap between two operations
+
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(size_t threads) : creator_pid_(getpid()) { set_threads(threads); }
+
+ThreadPool::~ThreadPool() {
+  if (getpid() == creator_pid_) {
+    set_threads(1);
+  } else {
+    // A forked child has no workers to join; the handles must not be destroyed as joinable.
+    for (std::thread& worker : workers_) worker.detach();
+  }
+}
+
+void ThreadPool::set_threads(size_t threads) {
+  if (threads == 0) threads = 1;
+  if (threads == threads_ || getpid() != creator_pid_) return;
+  stop_.store(true);
+  wake_.fetch_add(1);
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+  workers_.clear();
+  stop_.store(false);
+  threads_ = threads;
+  for (size_t worker = 1; worker < threads; ++worker)
+    workers_.emplace_back([this, worker] { work(worker); });
+}
+
+void ThreadPool::take_pieces(size_t worker) {
+  for (size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < pieces_;)
+    call_(task_, i, worker);
+}
+
+void ThreadPool::run_erased(size_t pieces, Call call, const void* task) {
+  if (getpid() != creator_pid_) {  // after a fork only this thread exists
+    for (size_t i = 0; i < pieces; ++i) call(task, i, 0);
+    return;
+  }
+  call_ = call;
+  task_ = task;
+  pieces_ = pieces;
+  next_.store(0, std::memory_order_relaxed);
+  left_.store(0, std::memory_order_relaxed);
+  const uint64_t number = (state_.load(std::memory_order_relaxed) >> 32) + 1;
+  state_.store(number << 32 | 1);
+  wake_.fetch_add(1);
+  if (asleep_.load() != 0) wake_.notify_all();
+
+  take_pieces(0);
+
+  const uint64_t joined = (state_.fetch_and(~uint64_t{1}) & 0xffffffffu) >> 1;
+  for (int spin = 0; left_.load() != joined; ++spin) {
+    if (spin < kSpins)
+      relax();
+    else
+      std::this_thread::yield();
+  }
+}
+
+bool ThreadPool::join_job(uint64_t& seen) {
+  uint64_t state = state_.load();
+  while ((state & 1) != 0 && state >> 32 != seen) {
+    if (state_.compare_exchange_weak(state, state + 2)) {
+      seen = state >> 32;
+      return true;
+    }
+  }
+  return false;
+}
+
+void ThreadPool::work(size_t worker) {
+  uint64_t seen = state_.load() >> 32;  // jobs that were there before this worker are not its own
+  for (;;) {
+    const uint32_t ticket = wake_.load();
+    if (stop_.load()) return;
+    if (join_job(seen)) {
+      take_pieces(worker);
+      left_.fetch_add(1);
+      continue;
+    }
+    int spin = 0;
+    while (spin < kSpins && wake_.load(std::memory_order_relaxed) == ticket) {
+      relax();
+      ++spin;
+    }
+    if (spin < kSpins) continue;
+    asleep_.fetch_add(1);
+    wake_.wait(ticket);
+    asleep_.fetch_sub(1);
+  }
+}
+
+}  // namespace lapwing

@@ -1,0 +1,63 @@
+// Threads that split one operation at a time. Workers spin briefly, then sleep; an idle pool uses
+// no CPU. Work is taken in small pieces from a counter, and nobody waits for a worker that never
+// came: on a busy machine the caller simply does more of the pieces itself.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace lapwing {
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(size_t threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  size_t threads() const { return threads_; }
+  // Takes effect with the next operation. Must not run beside one.
+  void set_threads(size_t threads);
+
+  // Calls task(piece, worker) once for each piece in [0, pieces); worker < threads().
+  template <class Task>
+  void run(size_t pieces, const Task& task) {
+    if (pieces <= 1 || threads_ == 1) {
+      for (size_t i = 0; i < pieces; ++i) task(i, size_t{0});
+      return;
+    }
+    run_erased(
+        pieces, [](const void* t, size_t piece, size_t worker) {
+          (*static_cast<const Task*>(t))(piece, worker);
+        },
+        &task);
+  }
+
+ private:
+  using Call = void (*)(const void*, size_t, size_t);
+  void run_erased(size_t pieces, Call call, const void* task);
+  void take_pieces(size_t worker);
+  void work(size_t worker);
+  bool join_job(uint64_t& seen);
+
+  size_t threads_ = 1;
+  long creator_pid_ = 0;
+  std::vector<std::thread> workers_;
+
+  // The job. `state_` holds (number of the job << 32 | workers that joined << 1 | open); a worker
+  // joins by compare-and-swap, so one that comes after the close cannot touch the next job's task.
+  Call call_ = nullptr;
+  const void* task_ = nullptr;
+  size_t pieces_ = 0;
+  std::atomic<size_t> next_{0};
+  std::atomic<uint64_t> state_{0};
+  std::atomic<uint32_t> left_{0};   // workers that joined this job and are done with it
+  std::atomic<uint32_t> wake_{0};   // changes with every job: what sleepers wait on
+  std::atomic<uint32_t> asleep_{0};
+  std::atomic<bool> stop_{false};
+};
+
+}  // namespace lapwing

@@ -1,0 +1,28 @@
+"""Text for quantities. Values are SI everywhere else; they meet a unit prefix only here."""
+
+from __future__ import annotations
+
+
+def format_bytes(count: float) -> str:
+    """`3_100_000` → `'3.0 MiB'`: binary prefixes, one decimal from KiB up."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def format_seconds(seconds: float) -> str:
+    """`0.0123` → `'12.3 ms'`, `75` → `'1 min 15 s'`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def format_rate(per_second: float | None, what: str = "tokens") -> str:
+    """`41.27` → `'41.3 tokens/s'`; `None` (not measured) → `'–'`."""
+    return "–" if per_second is None else f"{per_second:.1f} {what}/s"

@@ -1,0 +1,148 @@
+"""A model directory, opened: its configuration, and every tensor by name, none of them read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lapwing.errors import ConfigError, WeightsError
+from lapwing.weights.files import (
+    CONFIG,
+    GENERATION_CONFIG,
+    INDEX,
+    NoWeightsError,
+    choose_weights,
+    exists,
+    is_dir,
+    list_names,
+)
+from lapwing.weights.jsonfile import json_type, read_json_object
+from lapwing.weights.lazy import LazyTensor
+from lapwing.weights.safetensors import SafetensorsFile
+
+
+class Checkpoint:
+    """`config`, `generation_config` ({} without one) and `tensors` of a directory.
+
+    Every header is checked here; data is read when a tensor is. Raises ConfigError, WeightsError.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        self.config = read_config(self.directory)
+        generation = self.directory / GENERATION_CONFIG
+        self.generation_config: dict[str, Any] = (
+            read_json_object(generation, ConfigError) if exists(generation) else {}
+        )
+        self.files: list[SafetensorsFile] = []
+        try:
+            self.tensors = self._open_weights()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors as stored."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    def close(self) -> None:
+        """Unmap the files, as soon as no array over them is in use."""
+        for file in self.files:
+            file.close()
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open_weights(self) -> dict[str, LazyTensor]:
+        try:
+            chosen = choose_weights(list_names(self.directory), str(self.directory))
+        except NoWeightsError as problem:
+            raise WeightsError(str(problem)) from None
+        except OSError as problem:
+            raise WeightsError(
+                f"{self.directory}: cannot be listed ({problem.strerror})."
+            ) from None
+        if chosen[0] != INDEX:
+            return self._open_file(chosen[0], {})
+        index = self.directory / INDEX
+        shard_of = read_shard_index(index)
+        tensors: dict[str, LazyTensor] = {}
+        for shard in sorted(set(shard_of.values())):
+            self._open_file(shard, tensors)
+        for name, shard in shard_of.items():
+            if name not in tensors or tensors[name].file.name != shard:
+                raise WeightsError(
+                    f"{index}: {name!r} should be in {shard}, which does not hold it. "
+                    "Index and shards are of different models: fetch them again."
+                )
+        return tensors
+
+    def _open_file(self, name: str, tensors: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
+        """Add the file's tensors to `tensors`."""
+        file = SafetensorsFile(self.directory / name)
+        self.files.append(file)
+        for tensor in file.tensors:
+            if tensor in tensors:
+                raise WeightsError(
+                    f"{self.directory}: {tensor!r} is in two shards, {tensors[tensor].file.name} "
+                    f"and {name}. "
+                    "Keep the shards of one model only."
+                )
+            tensors[tensor] = LazyTensor(file, tensor)
+        return tensors
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """`config.json` of a model directory; raises ConfigError."""
+    if not is_dir(directory):
+        raise ConfigError(f"{directory}: not a directory; expected a model directory.")
+    if not exists(directory / CONFIG):
+        raise ConfigError(
+            f"{directory}: no {CONFIG}, so this is not a Hugging Face model directory. "
+            f"Pass the directory that holds {CONFIG}, or fetch it again."
+        )
+    return read_json_object(directory / CONFIG, ConfigError)
+
+
+def read_shard_index(path: Path) -> dict[str, str]:
+    """Tensor name → shard file name, all of them present beside the index; raises WeightsError."""
+    weight_map = read_json_object(path, WeightsError).get("weight_map")
+    if not isinstance(weight_map, dict):
+        found = "nothing" if weight_map is None else json_type(weight_map)
+        raise WeightsError(
+            f"{path}: expected 'weight_map', an object from tensor to shard; found {found}."
+        )
+    if not weight_map:
+        raise WeightsError(f"{path}: 'weight_map' is empty. Fetch the index again.")
+    for name, shard in weight_map.items():
+        if not isinstance(shard, str) or not shard:
+            raise WeightsError(f"{path}: {name!r} is in {shard!r}, expected the name of a shard.")
+        if shard in (".", "..") or any(mark in shard for mark in ("/", "\\", ":", "\0")):
+            raise WeightsError(
+                f"{path}: {name!r} is in {shard!r}, outside the model's directory. "
+                "An index may name only files beside it; do not trust this one."
+            )
+        if not shard.endswith(".safetensors"):
+            raise WeightsError(
+                f"{path}: {name!r} is in {shard!r}, which is not a safetensors file. "
+                "A shard index may name neither itself nor another index."
+            )
+    shards = sorted(set(weight_map.values()))
+    missing = [repr(shard) for shard in shards if not exists(path.parent / shard)]
+    if missing:
+        raise WeightsError(
+            f"{path}: {len(missing)} of {len(shards)} shards are missing: {', '.join(missing)}. "
+            "The download is incomplete: fetch them again."
+        )
+    return weight_map

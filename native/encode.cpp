@@ -54,28 +54,29 @@ void encode_row_group(const Kernels& kernels, const float* rows, size_t live_row
       if (*lo == *hi && *lo != 0) constants.push_back(*lo);
     }
   // 1.08: room for the search to try scales wider than the range.
-  factors[0] = std::max(widest / 15 * 1.08f / 255, FLT_MIN);
+  factors[0] = std::max(widest / 15 * 1.08f / 255, 1e-30f);
   factors[1] = choose_centre_factor(farthest, constants);
 
   std::memset(base, 0, base_stride(K));
-  if (refine != nullptr) std::memset(refine, 0, refine_stride(K));
-  for (size_t row = 0; row < live_rows; ++row)
-    for (size_t g = 0; g < groups; ++g) {
-      GroupCodes codes{};
-      kernels.encode_group(rows + row * stride + g * kGroup, factors[0], factors[1], codes);
-      base[scale_offset(g) + row] = static_cast<uint8_t>(codes.scale_code);
-      base[centre_offset(g) + row] =
-          static_cast<uint8_t>(static_cast<int8_t>(codes.centre_code));
-      uint8_t* high = base + base_nibble_offset(g);
-      uint8_t* low = refine == nullptr ? nullptr : refine + refine_nibble_offset(g);
-      for (size_t k = 0; k < kGroup; ++k) {
-        const size_t at = k / 8 * kUnitBytes + row * 4 + k % 4;
-        const unsigned shift = k % 8 < 4 ? 0 : 4;
-        high[at] = static_cast<uint8_t>(high[at] | (codes.u[k] >> 4) << shift);
-        if (low != nullptr)
-          low[at] = static_cast<uint8_t>(low[at] | (codes.u[k] & 15u) << shift);
+  for (size_t g = 0; g < groups; ++g) {
+    float lanes[kGroup * kRows];
+    for (size_t row = 0; row < kRows; ++row)
+      for (size_t k = 0; k < kGroup; ++k)
+        lanes[k * kRows + row] = row < live_rows ? rows[row * stride + g * kGroup + k] : 0.0f;
+    GroupCodes codes;
+    kernels.encode_group(lanes, factors[0], factors[1], codes);
+    std::memcpy(base + scale_offset(g), codes.scale, kRows);
+    std::memcpy(base + centre_offset(g), codes.centre, kRows);
+    uint8_t* high = base + base_nibble_offset(g);
+    uint8_t* low = refine == nullptr ? nullptr : refine + refine_nibble_offset(g);
+    for (size_t row = 0; row < kRows; ++row)
+      for (size_t byte = 0; byte < kGroup / 2; ++byte) {
+        const size_t unit = byte / 4, j = byte % 4, at = unit * kUnitBytes + row * 4 + j;
+        const unsigned u = codes.u[8 * unit + j][row], v = codes.u[8 * unit + 4 + j][row];
+        high[at] = static_cast<uint8_t>((u >> 4) | (v & 0xf0u));
+        if (low != nullptr) low[at] = static_cast<uint8_t>((u & 15u) | (v & 15u) << 4);
       }
-    }
+  }
 }
 
 }  // namespace

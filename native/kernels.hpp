@@ -49,9 +49,11 @@ struct KeyValueView {
   size_t head_stride;  // head_dim rounded up to 8, zero padded
 };
 
+// What one group of a row group is stored as, before its nibbles are split into planes.
 struct GroupCodes {
-  float scale_code, centre_code;
-  uint8_t u[kGroup];
+  uint8_t scale[kRows];
+  int8_t centre[kRows];
+  uint8_t u[kGroup][kRows];
 };
 
 struct Kernels {
@@ -63,8 +65,8 @@ struct Kernels {
                        uint8_t* scratch);
   // One activation row x [K] → codes [groups*32], scale and sum [groups].
   void (*quantize_row)(const float* x, size_t K, int8_t* codes, float* scale, float* sum);
-  // Searches codes for 32 weights: minimises e4 + 60·e8, squared errors of the two reads.
-  void (*encode_group)(const float* g, float scale_factor, float centre_factor, GroupCodes& codes);
+  // Searches codes for w [32][8], rows in lanes: minimises e4 + 60·e8, squared errors of both reads.
+  void (*encode_group)(const float* w, float scale_factor, float centre_factor, GroupCodes& codes);
 
   // Dense: outputs [first, last). `scratch` has dense_scratch_bytes(K), 64-byte aligned.
   void (*dense_linear)(const DenseView& w, const float* x, size_t T, size_t first, size_t last,

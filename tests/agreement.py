@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-
 from tolerances import CLEAR_MARGIN
 
 Array = npt.NDArray[np.float32]

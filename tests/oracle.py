@@ -40,8 +40,8 @@ class Oracle:
 
         torch.set_num_threads(1)
         self._torch = torch
-        model = GPT2LMHeadModel.from_pretrained(str(directory), attn_implementation="eager")
-        self._model: Any = model.float().eval()
+        model: Any = GPT2LMHeadModel.from_pretrained(str(directory), attn_implementation="eager")
+        self._model = model.float().eval()
         self.n_positions: int = model.config.n_positions
         self.vocab_size: int = model.config.vocab_size
 

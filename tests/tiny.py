@@ -237,7 +237,7 @@ class _Draw:
         return self._numbers((n,), mean, std)
 
     def _numbers(self, shape: Sequence[int], mean: float, std: float) -> FloatArray:
-        raw = self._bits.random_raw(math.prod(shape))
+        raw: npt.NDArray[np.uint64] = self._bits.random_raw(math.prod(shape))
         sums = raw.view(np.uint16).reshape(-1, 4).sum(axis=1, dtype=np.int64)
-        values = mean + (sums - _SUM_MEAN) * (std / _SUM_STD)
-        return values.astype(np.float32).reshape(shape)
+        values: FloatArray = (mean + (sums - _SUM_MEAN) * (std / _SUM_STD)).astype(np.float32)
+        return values.reshape(shape)

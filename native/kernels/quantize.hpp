@@ -25,72 +25,95 @@ static void quantize_row(const float* x, size_t K, int8_t* codes, float* scale, 
   }
 }
 
-// Thirteen starting widths around the range of the group; from each, codes are assigned, judged by
-// both reads, and scale and centre refitted to the int4 codes, three times over.
-static void encode_group(const float* g, float scale_factor, float centre_factor,
-                         GroupCodes& best) {
-  F8 w[4];
-  for (size_t i = 0; i < 4; ++i) w[i] = load(g + 8 * i);
-  const float lo = smallest(min(min(w[0], w[1]), min(w[2], w[3])));
-  const float hi = largest(max(max(w[0], w[1]), max(w[2], w[3])));
-  const float centre = (hi + lo) / 2, half = (hi - lo) / 2;
-  const auto clip = [](float v, float low, float high) {
-    return v < low ? low : v > high ? high : v;
-  };
-  const auto nearest = [](float v) { return __builtin_nearbyintf(v); };
-  if (half == 0) {  // one value: no scale, the nearest centre
-    best.scale_code = 0;
-    best.centre_code =
-        centre_factor == 0 ? 0 : clip(nearest(lo / centre_factor), -127, 127);
-    for (uint8_t& u : best.u) u = 0;
-    return;
-  }
-  float best_cost = __builtin_inff();
-  for (int f = 0; f < 13; ++f) {
-    const float width = 0.78f + 0.02f * static_cast<float>(f);
-    float s = 2 * half * width / 15, m = centre - half * width;
-    float last_scale = 0, last_centre = 0;
-    for (int pass = 0; pass < 3; ++pass) {
-      const float scale_code = clip(nearest(s / scale_factor), 1, 255);
-      const float centre_code =
-          centre_factor == 0 ? 0 : clip(nearest(m / centre_factor), -127, 127);
-      if (scale_code == last_scale && centre_code == last_centre) break;  // the refit has settled
-      last_scale = scale_code, last_centre = centre_code;
-      const F8 sq = set1(scale_code * scale_factor), mq = set1(centre_code * centre_factor);
-      const F8 inverse = set1(1.0f / (scale_code * scale_factor));
-      F8 e4 = zero(), e8 = zero(), q_sum = zero(), qq_sum = zero(), qv_sum = zero(),
-         v_sum = zero();
-      F8 u[4];
-      for (size_t i = 0; i < 4; ++i) {
-        const F8 x = mul(sub(w[i], mq), inverse);
-        u[i] = max(min(round(fma(x, set1(16.0f), set1(7.5f))), set1(255.0f)), zero());
-        const F8 w4 = fma(sq, floor(mul(u[i], set1(1.0f / 16))), mq);
-        const F8 w8 = fma(mul(sq, set1(1.0f / 16)), sub(u[i], set1(7.5f)), mq);
-        const F8 d4 = sub(w[i], w4), d8 = sub(w[i], w8);
-        e4 = fma(d4, d4, e4);
-        e8 = fma(d8, d8, e8);
-        const F8 q = max(min(round(x), set1(15.0f)), zero());
-        q_sum = add(q_sum, q);
-        qq_sum = fma(q, q, qq_sum);
-        const F8 v = sub(w[i], set1(centre));
-        qv_sum = fma(q, v, qv_sum);
-        v_sum = add(v_sum, v);
-      }
-      const float cost = sum(fma(set1(60.0f), e8, e4));
-      if (cost < best_cost) {
-        best_cost = cost;
-        best.scale_code = scale_code;
-        best.centre_code = centre_code;
-        for (size_t i = 0; i < 4; ++i) store_codes(best.u + 8 * i, u[i]);
-      }
-      // Least squares of w − centre on the int4 codes.
-      const float q_mean = sum(q_sum) / kGroup, v_mean = sum(v_sum) / kGroup;
-      const float variance = sum(qq_sum) - q_mean * sum(q_sum);
-      if (!(variance > 0)) break;  // all weights in one cell: nothing to fit
-      s = (sum(qv_sum) - q_mean * sum(v_sum)) / variance;
-      m = centre + (v_mean - s * q_mean);
+// Errors of one candidate in units of s/16: Σ r4² + 60·Σ r8², rows in lanes, and (Refit) the sums
+// that a least-squares line through the int4 codes needs. v is w − centre, mc is m − centre.
+struct Candidate {
+  F8 cost, q, qq, qv;
+};
+template <bool Refit>
+static inline Candidate judge(const F8* v, F8 inverse16, F8 mc) {
+  F8 e4 = zero(), e8 = zero();
+  Candidate c = {zero(), zero(), zero(), zero()};
+  for (size_t k = 0; k < kGroup; ++k) {
+    const F8 x = mul(sub(v[k], mc), inverse16), shifted = add(x, set1(7.5f));
+    const F8 u = max(min(round(shifted), set1(255.0f)), zero());
+    const F8 q = floor(mul(u, set1(1.0f / 16)));
+    const F8 r4 = sub(x, mul(q, set1(16.0f))), r8 = sub(shifted, u);
+    e4 = add(e4, mul(r4, r4));
+    e8 = add(e8, mul(r8, r8));
+    if (Refit) {
+      c.q = add(c.q, q);
+      c.qq = add(c.qq, mul(q, q));
+      c.qv = add(c.qv, mul(q, v[k]));
     }
   }
+  c.cost = add(e4, mul(set1(60.0f), e8));
+  return c;
+}
+
+// Plane codes of 8 rows × one group, rows in lanes: w is [32][8], and so is u.
+//
+// Thirteen starting widths around the range of each group; from each, codes are assigned, judged by
+// both reads (e4 + 60·e8, squared errors), and scale and centre refitted to the int4 codes, three
+// times over. No fused multiply-add: NumPy computes the same bits (quant/scheme.py).
+static void encode_group(const float* w, float scale_factor, float centre_factor,
+                         GroupCodes& codes) {
+  F8 lo = load(w), hi = lo;
+  for (size_t k = 1; k < kGroup; ++k) {
+    lo = min(lo, load(w + 8 * k));
+    hi = max(hi, load(w + 8 * k));
+  }
+  const F8 centre = mul(add(hi, lo), set1(0.5f)), half = mul(sub(hi, lo), set1(0.5f));
+  F8 v[kGroup], v_sum = zero();
+  for (size_t k = 0; k < kGroup; ++k) {
+    v[k] = sub(load(w + 8 * k), centre);
+    v_sum = add(v_sum, v[k]);
+  }
+  const F8 factor = set1(scale_factor), offset_factor = set1(centre_factor);
+  const F8 inverse_factor = set1(1.0f / scale_factor);
+  const F8 inverse_offset = set1(centre_factor > 0 ? 1.0f / centre_factor : 0.0f);
+  const auto clip = [](F8 x, float low, float high) { return max(min(x, set1(high)), set1(low)); };
+  const F8 mean = set1(1.0f / kGroup);
+
+  float best_scale[8] = {}, best_centre[8] = {}, best_cost[8], cost[8], scale[8], offset[8];
+  for (float& x : best_cost) x = __builtin_inff();
+  for (int step = 0; step < 13; ++step) {
+    const F8 width = mul(half, set1(0.78f + 0.02f * static_cast<float>(step)));
+    F8 s = mul(width, set1(2.0f / 15)), m = sub(centre, width);
+    for (int pass = 0; pass < 3; ++pass) {
+      const F8 scale_code = clip(round(mul(s, inverse_factor)), 1, 255);
+      const F8 centre_code = clip(round(mul(m, inverse_offset)), -127, 127);
+      const F8 s16 = mul(mul(scale_code, factor), set1(1.0f / 16));
+      const F8 mc = sub(mul(centre_code, offset_factor), centre);
+      const F8 inverse16 = div(set1(1.0f), s16);
+      const Candidate c =
+          pass < 2 ? judge<true>(v, inverse16, mc) : judge<false>(v, inverse16, mc);
+      store(cost, mul(mul(c.cost, s16), s16));
+      store(scale, scale_code);
+      store(offset, centre_code);
+      for (size_t i = 0; i < 8; ++i)
+        if (cost[i] < best_cost[i])
+          best_cost[i] = cost[i], best_scale[i] = scale[i], best_centre[i] = offset[i];
+      const F8 q_mean = mul(c.q, mean), v_mean = mul(v_sum, mean);
+      const F8 variance = max(sub(c.qq, mul(q_mean, c.q)), set1(1e-9f));
+      s = div(sub(c.qv, mul(q_mean, v_sum)), variance);
+      m = add(centre, sub(v_mean, mul(s, q_mean)));
+    }
+  }
+  // A group of one value has no scale: both reads are its centre.
+  const F8 only_centre = clip(round(mul(centre, inverse_offset)), -127, 127);
+  store(cost, half);
+  store(offset, only_centre);
+  for (size_t i = 0; i < 8; ++i)
+    if (cost[i] == 0) best_scale[i] = 0, best_centre[i] = offset[i];
+  store_codes(codes.scale, load(best_scale));
+  store_codes(codes.centre, load(best_centre));
+  const F8 mc = sub(mul(load(best_centre), offset_factor), centre);
+  const F8 s16 = mul(mul(load(best_scale), factor), set1(1.0f / 16));
+  const F8 inverse16 = where_less(zero(), s16, div(set1(1.0f), s16));
+  for (size_t k = 0; k < kGroup; ++k)
+    store_codes(codes.u[k],
+                clip(round(add(mul(sub(v[k], mc), inverse16), set1(7.5f))), 0, 255));
 }
 
 }  // namespace lapwing::LAPWING_ISA

@@ -1,1 +1,87 @@
-"""x"""
+"""Lapwing runs language models on laptops.
+
+    import lapwing
+
+    with lapwing.load("tales", dtype="int4") as model:
+        print(model.generate("Once upon a time", max_tokens=50).text)
+
+Everything heavy is imported on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lapwing.engine.load import load
+    from lapwing.engine.model import Model
+    from lapwing.engine.result import GenerationResult, StreamChunk, Timings
+    from lapwing.engine.sampling import sample_token
+    from lapwing.errors import (
+        BackendError,
+        ConfigError,
+        DoesNotFitError,
+        LapwingError,
+        ModelNotFoundError,
+        RequestError,
+        TokenizerError,
+        WeightsError,
+    )
+    from lapwing.layers.kv_cache import KVCache
+
+_HOMES = {
+    "load": "lapwing.engine.load",
+    "Model": "lapwing.engine.model",
+    "GenerationResult": "lapwing.engine.result",
+    "StreamChunk": "lapwing.engine.result",
+    "Timings": "lapwing.engine.result",
+    "sample_token": "lapwing.engine.sampling",
+    "KVCache": "lapwing.layers.kv_cache",
+    **dict.fromkeys(
+        (
+            "BackendError",
+            "ConfigError",
+            "DoesNotFitError",
+            "LapwingError",
+            "ModelNotFoundError",
+            "RequestError",
+            "TokenizerError",
+            "WeightsError",
+        ),
+        "lapwing.errors",
+    ),
+}
+
+__all__ = [
+    "BackendError",
+    "ConfigError",
+    "DoesNotFitError",
+    "GenerationResult",
+    "KVCache",
+    "LapwingError",
+    "Model",
+    "ModelNotFoundError",
+    "RequestError",
+    "StreamChunk",
+    "Timings",
+    "TokenizerError",
+    "WeightsError",
+    "load",
+    "sample_token",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lapwing' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -19,7 +19,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-
 from quality.numpy_gpt2 import Array, NumpyGPT2
 
 BLOCK = 32
@@ -32,7 +31,8 @@ def q8_0(x: Array) -> Array:
     blocks = x.reshape(-1, BLOCK).astype(np.float32)
     d = np.abs(blocks).max(1, keepdims=True) / np.float32(127)
     q = _round_half_away(blocks * _inverse(d))
-    return (_stored(d) * q).reshape(x.shape)
+    w: Array = _stored(d) * q
+    return w.reshape(x.shape)
 
 
 def q4_0(x: Array) -> Array:
@@ -41,7 +41,8 @@ def q4_0(x: Array) -> Array:
     largest = np.take_along_axis(blocks, np.abs(blocks).argmax(1)[:, None], axis=1)
     d = largest / np.float32(-8)
     q = np.minimum(15, np.trunc(blocks * _inverse(d) + np.float32(8.5)))
-    return (_stored(d) * (q - 8)).reshape(x.shape)
+    w: Array = _stored(d) * (q - 8)
+    return w.reshape(x.shape)
 
 
 def emulate(model: NumpyGPT2, quantize: Quantizer) -> NumpyGPT2:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from tiny import read_checkpoint
 
 Array = npt.NDArray[np.floating[Any]]
@@ -55,7 +54,8 @@ class NumpyGPT2:
             h = h + self._linear(
                 activation(self._linear(x, f"h.{i}.mlp.c_fc")), f"h.{i}.mlp.c_proj"
             )
-        return self.round_activations(self._norm(h, "ln_f", epsilon)) @ self.head.T
+        logits: Array = self.round_activations(self._norm(h, "ln_f", epsilon)) @ self.head.T
+        return logits
 
     def _attend(self, x: Array, layer: int) -> Array:
         L, D = x.shape
@@ -74,7 +74,8 @@ class NumpyGPT2:
 
     def _linear(self, x: Array, name: str) -> Array:
         weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
-        return self.round_activations(x) @ weight + bias
+        y: Array = self.round_activations(x) @ weight + bias
+        return y
 
     def _norm(self, x: Array, name: str, epsilon: float) -> Array:
         centred = x - x.mean(-1, keepdims=True)
@@ -92,7 +93,8 @@ def log_softmax(logits: Array) -> npt.NDArray[np.float64]:
 
 
 def _gelu_new(x: Array) -> Array:
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    result: Array = 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    return result
 
 
 def _gelu(x: Array) -> Array:

@@ -18,9 +18,10 @@ from lapwing.weights.files import (
     is_dir,
     list_names,
 )
-from lapwing.weights.jsonfile import json_type, read_json_object
+from lapwing.weights.jsonfile import read_json_object
 from lapwing.weights.lazy import LazyTensor
 from lapwing.weights.safetensors import SafetensorsFile
+from lapwing.weights.shards import read_shard_index
 
 
 class Checkpoint:
@@ -113,36 +114,3 @@ def read_config(directory: Path) -> dict[str, Any]:
             f"Pass the directory that holds {CONFIG}, or fetch it again."
         )
     return read_json_object(directory / CONFIG, ConfigError)
-
-
-def read_shard_index(path: Path) -> dict[str, str]:
-    """Tensor name → shard file name, all of them present beside the index; raises WeightsError."""
-    weight_map = read_json_object(path, WeightsError).get("weight_map")
-    if not isinstance(weight_map, dict):
-        found = "nothing" if weight_map is None else json_type(weight_map)
-        raise WeightsError(
-            f"{path}: expected 'weight_map', an object from tensor to shard; found {found}."
-        )
-    if not weight_map:
-        raise WeightsError(f"{path}: 'weight_map' is empty. Fetch the index again.")
-    for name, shard in weight_map.items():
-        if not isinstance(shard, str) or not shard:
-            raise WeightsError(f"{path}: {name!r} is in {shard!r}, expected the name of a shard.")
-        if shard in (".", "..") or any(mark in shard for mark in ("/", "\\", ":", "\0")):
-            raise WeightsError(
-                f"{path}: {name!r} is in {shard!r}, outside the model's directory. "
-                "An index may name only files beside it; do not trust this one."
-            )
-        if not shard.endswith(".safetensors"):
-            raise WeightsError(
-                f"{path}: {name!r} is in {shard!r}, which is not a safetensors file. "
-                "A shard index may name neither itself nor another index."
-            )
-    shards = sorted(set(weight_map.values()))
-    missing = [repr(shard) for shard in shards if not exists(path.parent / shard)]
-    if missing:
-        raise WeightsError(
-            f"{path}: {len(missing)} of {len(shards)} shards are missing: {', '.join(missing)}. "
-            "The download is incomplete: fetch them again."
-        )
-    return weight_map

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from lapwing.errors import ModelNotFoundError, RequestError, WeightsError
 from lapwing.units import format_bytes
-from lapwing.weights.checkpoint import read_shard_index
 from lapwing.weights.files import (
     CONFIG,
     INDEX,
@@ -28,6 +27,7 @@ from lapwing.weights.files import (
     list_names,
 )
 from lapwing.weights.hub_errors import explain
+from lapwing.weights.shards import read_shard_index
 
 log = logging.getLogger("lapwing.weights.hub")
 

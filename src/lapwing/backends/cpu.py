@@ -1,0 +1,130 @@
+"""The compiled backend: C++ kernels picked for this processor, on a thread pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapwing import _native
+from lapwing.backends.base import BadWeightError, Floats, Ids, KVStore, Layout, Matrix
+
+
+def _bytes(data: NDArray[Any]) -> NDArray[np.uint8]:
+    """The same memory as flat bytes; contiguous input is not copied."""
+    return np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+
+
+def _dense(data: NDArray[Any], dtype: str, layout: Layout) -> _native.Dense:
+    rows, columns = data.shape if data.ndim == 2 else (1, data.size)
+    N, K = (rows, columns) if layout == "nk" else (columns, rows)
+    return _native.Dense(_bytes(data), dtype, layout, N, K)
+
+
+class DenseMatrix:
+    """Float weights read where they lie."""
+
+    refine_bytes = 0
+
+    def __init__(self, data: NDArray[Any], dtype: str, layout: Layout) -> None:
+        self.handle = _dense(data, dtype, layout)
+        self.N, self.K = self.handle.N, self.handle.K
+        self.base_bytes = data.nbytes
+        self.owned_bytes = data.nbytes if data.flags.writeable else 0
+
+
+class PlaneMatrix:
+    """Quantized weights in planes of their own."""
+
+    def __init__(self, handle: _native.Planes) -> None:
+        self.handle = handle
+        self.N, self.K = handle.N, handle.K
+        self.base_bytes = handle.base.nbytes + handle.factors.nbytes
+        self.refine_bytes = handle.refine.nbytes if handle.has_refine else 0
+        self.owned_bytes = self.base_bytes + self.refine_bytes
+
+
+class CpuBackend:
+    """Fused operations of `_native`; no NumPy arithmetic between token ids and logits."""
+
+    name = "cpu"
+
+    def __init__(self, threads: int, isa: str = "auto") -> None:
+        self._context = _native.Context(threads, isa)
+        self.isa = self._context.isa
+
+    @property
+    def threads(self) -> int:
+        """Threads an operation is split over; may change between calls."""
+        return self._context.threads
+
+    @threads.setter
+    def threads(self, threads: int) -> None:
+        self._context.threads = threads
+
+    def dense(self, data: NDArray[Any], dtype: str, layout: Layout) -> Matrix:
+        """See Backend."""
+        return DenseMatrix(data, dtype, layout)
+
+    def planes(self, data: NDArray[Any], dtype: str, layout: Layout, *, refine: bool) -> Matrix:
+        """See Backend."""
+        result = _native.encode(self._context, _dense(data, dtype, layout), refine)
+        if isinstance(result, _native.BadWeight):
+            raise BadWeightError(result.row, result.column, result.value)
+        return PlaneMatrix(result)
+
+    def first_nonfinite(self, data: NDArray[Any], dtype: str) -> int | None:
+        """See Backend."""
+        return _dense(data.reshape(-1), dtype, "nk").first_nonfinite(self._context)
+
+    def kv_store(
+        self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: str
+    ) -> KVStore:
+        """See Backend."""
+        return _native.KVCache(layers, kv_heads, head_dim, capacity, dtype)
+
+    def embed(
+        self, table: Matrix, ids: Ids, position_table: Matrix | None, positions: Ids | None
+    ) -> Floats:
+        """See Backend."""
+        table = cast("DenseMatrix | PlaneMatrix", table)
+        at = None if position_table is None else cast(DenseMatrix, position_table).handle
+        return _native.embed(self._context, table.handle, ids, at, positions)
+
+    def layer_norm(self, x: Floats, weight: Floats, bias: Floats, eps: float) -> Floats:
+        """See Backend."""
+        return _native.layer_norm(self._context, x, weight, bias, eps)
+
+    def linear(
+        self,
+        x: Floats,
+        matrix: Matrix,
+        *,
+        precision: str,
+        bias: Floats | None = None,
+        activation: str | None = None,
+        residual: Floats | None = None,
+    ) -> Floats:
+        """See Backend."""
+        if isinstance(matrix, PlaneMatrix):
+            return _native.linear_planes(
+                self._context, matrix.handle, x, precision, bias, activation, residual
+            )
+        dense = cast(DenseMatrix, matrix)
+        return _native.linear_dense(self._context, dense.handle, x, bias, activation, residual)
+
+    def attend(
+        self,
+        qkv: Floats,
+        stores: Sequence[KVStore],
+        lengths: Sequence[int],
+        *,
+        layer: int,
+        n_heads: int,
+        scale: float,
+    ) -> Floats:
+        """See Backend."""
+        caches = cast("Sequence[_native.KVCache]", stores)
+        return _native.attend_causal(self._context, qkv, caches, lengths, layer, n_heads, scale)

@@ -1,0 +1,237 @@
+"""The NumPy backend: the definition of every operation, and what runs without a compiled core.
+
+Integer linears quantize activations to int8 per token and group of 32, as the kernels do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapwing.backends.base import BadWeightError, Floats, Ids, KVStore, Layout, Matrix
+from lapwing.quant import scheme
+from lapwing.quant.convert import to_f32
+
+
+class DenseMatrix:
+    """Float weights read where they lie, as a [N, K] view."""
+
+    refine_bytes = 0
+
+    def __init__(self, data: NDArray[Any], dtype: str, layout: Layout) -> None:
+        self.dtype = dtype
+        self.data = data if layout == "nk" else data.T
+        self.N, self.K = self.data.shape
+        self.base_bytes = data.nbytes
+        self.owned_bytes = data.nbytes if data.flags.writeable else 0
+
+
+class PlaneMatrix:
+    """Quantized weights, decoded afresh for every use."""
+
+    def __init__(self, planes: scheme.PlaneArrays) -> None:
+        self.planes = planes
+        self.N, self.K = planes.N, planes.K
+        self.refine_bytes = 0 if planes.refine is None else planes.refine.nbytes
+        self.base_bytes = planes.nbytes - self.refine_bytes
+        self.owned_bytes = planes.nbytes
+
+
+class ArrayKVStore:
+    """Keys and values as [layer, 2, Hkv, capacity, Dh]; the system commits pages as they fill."""
+
+    def __init__(
+        self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: str
+    ) -> None:
+        shape = (layers, 2, kv_heads, capacity, head_dim)
+        self.data = np.empty(shape, np.float32 if dtype == "f32" else np.float16)
+        self.length, self.capacity = 0, capacity
+
+    @property
+    def nbytes(self) -> int:
+        """See KVStore."""
+        return self.data[:, :, :, : self.length].nbytes
+
+    def truncate(self, length: int) -> None:
+        """See KVStore."""
+        if length > self.length:
+            raise IndexError(
+                f"cannot truncate to {length} positions: the cache holds {self.length}"
+            )
+        self.length = length
+
+    def advance(self, count: int) -> None:
+        """See KVStore."""
+        if count > self.capacity - self.length:
+            raise IndexError("the KV cache is full")
+        self.length += count
+
+    def fork(self) -> ArrayKVStore:
+        """See KVStore."""
+        copy = ArrayKVStore.__new__(ArrayKVStore)
+        copy.data = np.empty_like(self.data)
+        copy.length, copy.capacity = self.length, self.capacity
+        copy.data[:, :, :, : self.length] = self.data[:, :, :, : self.length]
+        return copy
+
+
+def quantize_rows(x: Floats) -> Floats:
+    """What x [T, K] is after int8 with one scale per token and group of 32."""
+    T, K = x.shape
+    padded = np.zeros((T, scheme.group_count(K) * scheme.GROUP), np.float32)
+    padded[:, :K] = x
+    groups = padded.reshape(T, -1, scheme.GROUP)
+    amax = np.abs(groups).max(-1, keepdims=True)
+    live = amax > 1e-30
+    inverse = np.divide(np.float32(127), amax, out=np.zeros_like(amax), where=live)
+    scale = np.where(live, amax / np.float32(127), np.float32(0))
+    return (np.rint(groups * inverse) * scale).reshape(T, -1)[:, :K]
+
+
+def _erf(x: Floats) -> Floats:
+    return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(x), np.float32)
+
+
+def activate(x: Floats, activation: str | None) -> Floats:
+    """relu, silu (arXiv 1606.08415 §2), tanh, gelu with erf, gelu_tanh with its tanh form."""
+    with np.errstate(over="ignore"):
+        if activation is None:
+            return x
+        if activation == "relu":
+            return np.maximum(x, np.float32(0))
+        if activation == "silu":
+            return x / (1 + np.exp(-x))
+        if activation == "tanh":
+            return np.tanh(x)
+        if activation == "gelu":
+            return np.float32(0.5) * x * (1 + _erf(x * np.float32(math.sqrt(0.5))))
+        if activation == "gelu_tanh":
+            inner = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x**3)
+            return np.float32(0.5) * x * (1 + np.tanh(inner))
+    raise ValueError(f"activation: unknown {activation!r}")
+
+
+class ReferenceBackend:
+    """Fused operations in NumPy."""
+
+    name = "reference"
+    isa = "numpy"
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads  # of NumPy's own BLAS: not ours to set
+
+    def dense(self, data: NDArray[Any], dtype: str, layout: Layout) -> Matrix:
+        """See Backend."""
+        return DenseMatrix(data, dtype, layout)
+
+    def planes(self, data: NDArray[Any], dtype: str, layout: Layout, *, refine: bool) -> Matrix:
+        """See Backend."""
+        weights = to_f32(data, dtype)
+        bad = scheme.find_bad_weight(weights)
+        if bad is not None:
+            raise BadWeightError(*bad, float(weights[bad]))
+        weights = weights if layout == "nk" else np.ascontiguousarray(weights.T)
+        return PlaneMatrix(scheme.encode(weights, refine=refine))
+
+    def first_nonfinite(self, data: NDArray[Any], dtype: str) -> int | None:
+        """See Backend."""
+        flat = data.reshape(-1)
+        for begin in range(0, flat.size, 1 << 20):
+            bad = ~np.isfinite(to_f32(flat[begin : begin + (1 << 20)], dtype))
+            if bad.any():
+                return begin + int(bad.argmax())
+        return None
+
+    def kv_store(
+        self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: str
+    ) -> KVStore:
+        """See Backend."""
+        return ArrayKVStore(layers, kv_heads, head_dim, capacity, dtype)
+
+    def _rows(self, matrix: Matrix, rows: Any) -> Floats:
+        if isinstance(matrix, PlaneMatrix):
+            precision = "int8" if matrix.planes.refine is not None else "int4"
+            return scheme.decode(matrix.planes, precision)[rows]
+        dense = cast(DenseMatrix, matrix)
+        return to_f32(dense.data[rows], dense.dtype)
+
+    def embed(
+        self, table: Matrix, ids: Ids, position_table: Matrix | None, positions: Ids | None
+    ) -> Floats:
+        """See Backend."""
+        x = self._rows(table, ids)
+        return x if position_table is None else x + self._rows(position_table, positions)
+
+    def layer_norm(self, x: Floats, weight: Floats, bias: Floats, eps: float) -> Floats:
+        """See Backend."""
+        centred = x - x.mean(-1, keepdims=True)
+        variance = np.square(centred).mean(-1, keepdims=True)
+        return centred / np.sqrt(variance + np.float32(eps)) * weight + bias
+
+    def linear(
+        self,
+        x: Floats,
+        matrix: Matrix,
+        *,
+        precision: str,
+        bias: Floats | None = None,
+        activation: str | None = None,
+        residual: Floats | None = None,
+    ) -> Floats:
+        """See Backend."""
+        if isinstance(matrix, PlaneMatrix):
+            out = quantize_rows(x) @ scheme.decode(matrix.planes, precision).T
+        else:
+            out = x @ self._rows(matrix, slice(None)).T
+        if bias is not None:
+            out = out + bias
+        out = activate(out, activation)
+        return out if residual is None else out + residual
+
+    def attend(
+        self,
+        qkv: Floats,
+        stores: Sequence[KVStore],
+        lengths: Sequence[int],
+        *,
+        layer: int,
+        n_heads: int,
+        scale: float,
+    ) -> Floats:
+        """See Backend."""
+        out, begin = [], 0
+        for store, L in zip(cast("Sequence[ArrayKVStore]", stores), lengths, strict=True):
+            rows = qkv[begin : begin + L]
+            out.append(_attend_one(rows, store, layer=layer, n_heads=n_heads, scale=scale))
+            begin += L
+        return np.concatenate(out)
+
+
+def _attend_one(
+    rows: Floats, store: ArrayKVStore, *, layer: int, n_heads: int, scale: float
+) -> Floats:
+    L = rows.shape[0]
+    _, _, Hkv, capacity, Dh = store.data.shape
+    S = store.length + L
+    if S > capacity:
+        raise IndexError(
+            f"KV cache: {store.length} + {L} positions exceed its capacity of {capacity}"
+        )
+    queries, keys, values = np.split(rows, [n_heads * Dh, (n_heads + Hkv) * Dh], axis=1)
+    queries = queries.reshape(L, n_heads, Dh).swapaxes(0, 1)  # [H, L, Dh]
+    cache = store.data[layer]
+    cache[0, :, store.length : S] = keys.reshape(L, Hkv, Dh).swapaxes(0, 1)
+    cache[1, :, store.length : S] = values.reshape(L, Hkv, Dh).swapaxes(0, 1)
+    group = n_heads // Hkv
+    all_keys = np.repeat(cache[0, :, :S].astype(np.float32), group, axis=0)  # [H, S, Dh]
+    all_values = np.repeat(cache[1, :, :S].astype(np.float32), group, axis=0)
+    scores = (queries * np.float32(scale)) @ all_keys.swapaxes(1, 2)  # [H, L, S]
+    future = np.arange(S)[None, :] > np.arange(store.length, S)[:, None]
+    scores = np.where(future, np.float32(-np.inf), scores)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return (weights @ all_values).swapaxes(0, 1).reshape(L, n_heads * Dh)

@@ -1,0 +1,1 @@
+"""A loaded model, one timeline of it, and the loop that makes text."""

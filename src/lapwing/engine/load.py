@@ -1,0 +1,110 @@
+"""Name or path → Model: find, check, build, then read weights one by one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lapwing import backends
+from lapwing.engine.model import Model
+from lapwing.engine.request import canonical
+from lapwing.errors import BackendError, ConfigError, DoesNotFitError, RequestError
+from lapwing.layers.ops import Ops
+from lapwing.models.base import LanguageModel
+from lapwing.models.registry import build
+from lapwing.quant.recipe import Recipe, parse_dtype
+from lapwing.text.eos import eos_token_ids
+from lapwing.text.tokenizer import open_in_background
+from lapwing.weights.checkpoint import Checkpoint
+from lapwing.weights.hub import locate
+
+Progress = Callable[[int, int], None]  # (bytes of the checkpoint done, bytes in all)
+DEVICES = ("auto", "cpu")
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    dtype: object = "auto",
+    device: str = "auto",
+    threads: int | str = "auto",
+    revision: str | None = None,
+    *,
+    progress: Progress | None = None,
+    **spelled: Any,
+) -> Model:
+    """Loads a model: a Hugging Face directory, a hub id (`org/name`, `org/name@revision`), `tales`.
+
+    dtype: f32, f16, bf16, int8, int4, or auto (int8). device: cpu, or auto. threads: a number, or
+    auto (one a physical core). `torch_dtype` is understood as dtype. Raises ModelNotFoundError,
+    ConfigError, WeightsError, DoesNotFitError, BackendError or RequestError.
+    """
+    began_s = time.perf_counter()
+    for key, value in canonical(spelled).items():
+        if key != "dtype" or dtype != "auto":
+            raise RequestError(f"load: unknown or repeated argument {key!r}")
+        dtype = value
+    recipe = Recipe(parse_dtype(dtype))
+    if device not in DEVICES:
+        raise BackendError(
+            f"device: expected one of {', '.join(DEVICES)}; got {device!r}. Metal and CUDA are not "
+            "supported by this version."
+        )
+    backend = backends.create(threads=threads)
+    directory = locate(name_or_path, revision)
+    checkpoint = Checkpoint(directory)
+    try:
+        tokenizer = open_in_background(directory)
+        ops = Ops(backend, recipe)
+        network = build(checkpoint, ops)
+        eos = eos_token_ids(checkpoint.config, checkpoint.generation_config)
+        _load_parameters(ops, progress)
+    except BaseException:
+        for parameter in ops.parameters if "ops" in locals() else ():
+            parameter.release()
+        checkpoint.close()
+        raise
+    return Model(
+        network,
+        checkpoint,
+        ops.parameters,
+        backend,
+        recipe,
+        tokenizer,
+        eos,
+        requested_dtype=str(dtype),
+        load_s=time.perf_counter() - began_s,
+    )
+
+
+def _load_parameters(ops: Ops, progress: Progress | None) -> None:
+    total = sum(parameter.tensor.nbytes for parameter in ops.parameters)
+    done = 0
+    for parameter in ops.parameters:
+        try:
+            parameter.load()
+        except MemoryError:
+            raise DoesNotFitError(
+                f"{parameter.tensor.file}: no memory for {parameter.tensor.name!r} "
+                f"({parameter.held_bytes} bytes as {parameter.held_dtype}). Close other programs, "
+                "or load with a smaller dtype."
+            ) from None
+        done += parameter.tensor.nbytes
+        if progress is not None:
+            progress(done, total)
+
+
+def inspect(
+    name_or_path: str | os.PathLike[str], dtype: object = "auto", revision: str | None = None
+) -> tuple[LanguageModel, Ops, Checkpoint]:
+    """A model built and not loaded: what it consists of. The caller closes the checkpoint."""
+    recipe = Recipe(parse_dtype(dtype))
+    checkpoint = Checkpoint(locate(Path(name_or_path), revision))
+    try:
+        ops = Ops(backends.create(), recipe)
+        return build(checkpoint, ops), ops, checkpoint
+    except (ConfigError, BaseException):
+        checkpoint.close()
+        raise

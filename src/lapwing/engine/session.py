@@ -1,0 +1,79 @@
+"""One timeline of a model: a sequence of tokens and the cache that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lapwing.backends.base import Floats
+from lapwing.layers.kv_cache import KVCache
+from lapwing.layers.step import Step
+from lapwing.models.base import LanguageModel
+
+# Tokens of one pass: bounds the memory of activations and the time between two chances to stop.
+CHUNK_TOKENS = 256
+
+
+@dataclass
+class Session:
+    """Mutable, owned by one thread; the model behind it is shared."""
+
+    model: LanguageModel
+    cache: KVCache
+
+    def feed(self, ids: Sequence[int], precision: str) -> Floats:
+        """Appends `ids` (at least one) → logits [V] of the last."""
+        return run(self.model, [ids], [self.cache], precision, last_only=True)[0][0]
+
+    def prefill(self, ids: Sequence[int], precision: str) -> Floats:
+        """Makes the timeline exactly `ids` → logits [V] of the last; what is cached is reused."""
+        keep = min(self.cache.common_prefix(ids), len(ids) - 1)
+        self.cache.truncate(keep)
+        return self.feed(ids[keep:], precision)
+
+
+def run(
+    model: LanguageModel,
+    sequences: Sequence[Sequence[int]],
+    caches: Sequence[KVCache],
+    precision: str,
+    *,
+    last_only: bool,
+) -> list[Floats]:
+    """Appends each sequence to its cache → logits of each, [L, V], or [1, V] with `last_only`.
+
+    Works in passes of at most CHUNK_TOKENS, packed over sequences; how they are cut changes no bit.
+    """
+    rows: list[list[Floats]] = [[] for _ in sequences]
+    for group in _passes([len(ids) for ids in sequences]):
+        pieces = [sequences[i][begin:end] for i, begin, end in group]
+        step = Step.of(pieces, [caches[i] for i, _, _ in group], precision)
+        h = model(step)
+        at = 0
+        for i, begin, end in group:
+            h_piece = h[at : at + end - begin]
+            at += end - begin
+            if not last_only:
+                rows[i].append(model.logits(h_piece, precision))
+            elif end == len(sequences[i]):
+                rows[i].append(model.logits(h_piece[-1:], precision))
+    return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in rows]
+
+
+def _passes(lengths: Sequence[int]) -> list[list[tuple[int, int, int]]]:
+    """Passes of (sequence, begin, end), each of at most CHUNK_TOKENS tokens."""
+    passes: list[list[tuple[int, int, int]]] = []
+    room = 0
+    for i, length in enumerate(lengths):
+        begin = 0
+        while begin < length:
+            if room == 0:
+                passes.append([])
+                room = CHUNK_TOKENS
+            end = min(length, begin + room)
+            passes[-1].append((i, begin, end))
+            room -= end - begin
+            begin = end
+    return passes

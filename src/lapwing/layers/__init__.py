@@ -1,0 +1,1 @@
+"""Building blocks of models: they name every axis and know no file format and no sensor."""

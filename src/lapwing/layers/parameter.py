@@ -1,0 +1,154 @@
+"""One stored tensor as a model uses it: what for, how it is held, what a pass reads of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapwing.backends.base import Backend, BadWeightError, Floats, Layout, Matrix
+from lapwing.errors import WeightsError
+from lapwing.quant import scheme
+from lapwing.quant.convert import FILE_DTYPES, held_by, narrow, to_f32
+from lapwing.quant.recipe import Recipe
+from lapwing.weights.lazy import LazyTensor
+
+# tied: one matrix for token embeddings and the head
+Role = Literal["linear", "head", "embedding", "tied", "position", "norm", "bias"]
+MATRIX_ROLES = ("linear", "head", "embedding", "tied", "position")
+
+
+class Parameter:
+    """A tensor with a role. `load` makes the backend hold it; until then nothing is read."""
+
+    def __init__(
+        self,
+        tensor: LazyTensor,
+        role: Role,
+        layout: Layout,
+        backend: Backend,
+        recipe: Recipe,
+    ) -> None:
+        self.tensor, self.role, self.layout = tensor, role, layout
+        self._backend, self._recipe = backend, recipe
+        self._value: Matrix | Floats | None = None
+        shape = tensor.shape if len(tensor.shape) == 2 else (1, *tensor.shape)
+        self.N, self.K = shape if layout == "nk" else shape[::-1]
+
+    @property
+    def stored_dtype(self) -> str:
+        """Of the file."""
+        return FILE_DTYPES[self.tensor.dtype]
+
+    @property
+    def quantized(self) -> bool:
+        """Held as planes."""
+        return self._recipe.quantized and self.role in ("linear", "head", "embedding", "tied")
+
+    @property
+    def keeps_refine(self) -> bool:
+        """Embedding look-ups always read both planes."""
+        return self._recipe.refine_linears or self.role in ("embedding", "tied")
+
+    @property
+    def held_dtype(self) -> str:
+        """`base+refine`, `base`, or the float dtype that passes read."""
+        if self.quantized:
+            return "base+refine" if self.keeps_refine else "base"
+        if self.role in ("norm", "bias") or (self.role == "position" and self._recipe.quantized):
+            return "f32"
+        wanted = self._recipe.dtype
+        return self.stored_dtype if held_by(self.stored_dtype, wanted) else wanted
+
+    @property
+    def in_place(self) -> bool:
+        """Read where the file's mapping has it; no memory of its own."""
+        return (
+            not self.quantized
+            and self.role in MATRIX_ROLES
+            and (self.held_dtype == self.stored_dtype)
+        )
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that passes read from, in memory of its own or of the mapped file."""
+        if self.quantized:
+            return scheme.plane_bytes(self.N, self.K, refine=self.keeps_refine)
+        return self.N * self.K * (4 if self.held_dtype == "f32" else 2)
+
+    def bytes_per_token(self, precision: str) -> int:
+        """Bytes one decoded token reads: all of a linear, one row of an embedding."""
+        if self.role in ("embedding", "position"):
+            return self.held_bytes // max(1, self.N)
+        if self.quantized:
+            both = precision == "int8" and self.keeps_refine
+            return scheme.plane_bytes(self.N, self.K, refine=both)
+        return self.held_bytes
+
+    @property
+    def loaded(self) -> bool:
+        """Held by the backend."""
+        return self._value is not None
+
+    @property
+    def matrix(self) -> Matrix:
+        """The loaded matrix [N, K]."""
+        assert self._value is not None, f"{self.tensor.name} is not loaded"
+        assert not isinstance(self._value, np.ndarray)
+        return self._value
+
+    @property
+    def vector(self) -> Floats:
+        """The loaded float32 vector."""
+        assert isinstance(self._value, np.ndarray), f"{self.tensor.name} is not loaded"
+        return self._value
+
+    def load(self) -> None:
+        """Reads, checks and converts; pages of the file that are not needed again go back."""
+        if self._value is not None:
+            return
+        data = self.tensor.get()
+        if self.quantized:
+            self._value = self._quantize(data)
+        else:
+            self._refuse_nonfinite(data)
+            if self.role in ("norm", "bias"):
+                self._value = to_f32(data, self.stored_dtype)
+            elif self.in_place:
+                self._value = self._backend.dense(data, self.stored_dtype, self.layout)
+            else:
+                converted, lost = narrow(data, self.stored_dtype, self.held_dtype)
+                if lost is not None:
+                    raise self._bad(lost, data, f"does not fit {self.held_dtype}")
+                self._value = self._backend.dense(converted, self.held_dtype, self.layout)
+        if not self.in_place:
+            del data
+            self.tensor.release()
+
+    def release(self) -> None:
+        """Gives up what `load` made, and the pages of the file."""
+        self._value = None
+        self.tensor.release()
+
+    def _quantize(self, data: NDArray[Any]) -> Matrix:
+        try:
+            return self._backend.planes(
+                data, self.stored_dtype, self.layout, refine=self.keeps_refine
+            )
+        except BadWeightError as bad:
+            flat = bad.row * data.shape[1] + bad.column
+            raise self._bad(flat, data, "cannot be quantized") from None
+
+    def _refuse_nonfinite(self, data: NDArray[Any]) -> None:
+        bad = self._backend.first_nonfinite(data, self.stored_dtype)
+        if bad is not None:
+            raise self._bad(bad, data, "is not a finite number")
+
+    def _bad(self, flat: int, data: NDArray[Any], what: str) -> WeightsError:
+        index = [int(i) for i in np.unravel_index(flat, data.shape)]
+        value = float(to_f32(data.reshape(-1)[flat : flat + 1], self.stored_dtype)[0])
+        return WeightsError(
+            f"{self.tensor.file}: {self.tensor.name!r}{index} is {value}, which {what}. "
+            "The file is damaged, or the model was saved after its training diverged."
+        )

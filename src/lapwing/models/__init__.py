@@ -1,0 +1,1 @@
+"""Model families: one file each, in one reading order (config, blocks, model)."""

@@ -1,0 +1,103 @@
+"""Reading a config.json: every key is known, harmless, or refused by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+from lapwing.errors import ConfigError
+
+log = logging.getLogger("lapwing.models")
+T = TypeVar("T", int, float, bool, str)
+
+# Keys of every Hugging Face config that do not touch inference mathematics
+# (transformers, configuration_utils.py).
+HARMLESS = frozenset(
+    """_name_or_path _commit_hash _attn_implementation architectures auto_map bad_words_ids
+    bos_token_id chunk_size_feed_forward decoder_start_token_id diversity_penalty do_sample dtype
+    early_stopping encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty
+    finetuning_task forced_bos_token_id forced_eos_token_id id2label initializer_range label2id
+    length_penalty max_length min_length model_type name n_ctx no_repeat_ngram_size num_beam_groups
+    num_beams num_return_sequences output_attentions output_hidden_states output_scores
+    pad_token_id prefix problem_type remove_invalid_values repetition_penalty return_dict
+    return_dict_in_generate sep_token_id suppress_tokens task_specific_params temperature
+    tf_legacy_loss tokenizer_class top_k top_p torch_dtype torchscript transformers_version
+    typical_p use_bfloat16 use_cache gradient_checkpointing begin_suppress_tokens keys_to_ignore
+    keys_to_ignore_at_inference base_model_tp_plan sagemaker_train_args""".split()
+)
+# An unknown key with one of these in its name may change what the model computes.
+MATHEMATICAL = (
+    "act attn attention norm scal rope rotary posit embd embed head hidden layer inner intermediate "
+    "expert moe gate window cap bias tie tied residual quant kv alibi lora adapter prun"
+).split()
+
+
+class ConfigReader:
+    """Typed access to a config's keys; `finish` deals with those nobody asked for."""
+
+    def __init__(self, config: Mapping[str, Any], where: str) -> None:
+        self._config, self._where = config, where
+        self._asked: set[str] = set()
+
+    def get(
+        self,
+        key: str,
+        default: T,
+        *,
+        at_least: float | None = None,
+        at_most: float | None = None,
+    ) -> T:
+        """The value, of the default's type; None and absence mean the default."""
+        self._asked.add(key)
+        value = self._config.get(key)
+        if value is None:
+            return default
+        kind = type(default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise self.error(key, f"expected {_name(kind)}, got {value!r}")
+        if at_least is not None and not value >= at_least:
+            raise self.error(key, f"expected at least {at_least:g}, got {value!r}")
+        if at_most is not None and not value <= at_most:
+            raise self.error(key, f"expected at most {at_most:g}, got {value!r}")
+        return value  # type: ignore[no-any-return]
+
+    def refuse(self, key: str, supported: Collection[object], why: str) -> None:
+        """A key that is fine at the `supported` values and not implemented at others."""
+        self._asked.add(key)
+        value = self._config.get(key)
+        if value is not None and value not in supported:
+            raise self.error(key, f"{value!r} is not supported: {why}")
+
+    def ignore(self, *keys: str) -> None:
+        """Keys that matter in training only."""
+        self._asked.update(keys)
+
+    def error(self, key: str, text: str) -> ConfigError:
+        """About one key of this file."""
+        return ConfigError(f"{self._where}: {key!r}: {text}")
+
+    def finish(self) -> None:
+        """Refuses unknown keys that may change the mathematics; logs other unknown ones."""
+        unknown = [
+            key
+            for key, value in self._config.items()
+            if key not in self._asked
+            and key not in HARMLESS
+            and value not in (None, False, {}, [], "")
+        ]
+        risky = [key for key in unknown if any(word in key.lower() for word in MATHEMATICAL)]
+        if risky:
+            shown = ", ".join(f"{key!r} ({self._config[key]!r})" for key in sorted(risky)[:10])
+            raise ConfigError(
+                f"{self._where}: not supported, and likely to change what the model computes: "
+                f"{shown}. If a key only served training, remove it from the file."
+            )
+        if unknown:
+            log.warning("%s: unknown keys are ignored: %s", self._where, ", ".join(sorted(unknown)))
+
+
+def _name(kind: type) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "a string")

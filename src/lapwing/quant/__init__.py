@@ -1,0 +1,1 @@
+"""Quantization: the plane formula, and which weights are stored how."""

@@ -42,8 +42,7 @@ void check(const std::string& what, size_t expected, size_t got) {
 NewMatrix new_matrix(size_t rows, size_t columns) {
   auto data = std::make_unique<float[]>(rows * columns);
   float* p = data.get();
-  nb::capsule owner(data.release(),
-                    [](void* q) noexcept { delete[] static_cast<float*>(q); });
+  nb::capsule owner(data.release(), [](void* q) noexcept { delete[] static_cast<float*>(q); });
   return NewMatrix(p, {rows, columns}, owner);
 }
 
@@ -80,8 +79,7 @@ struct Dense {
   DenseView view;
 
   Dense(Bytes bytes, const std::string& dtype, const std::string& layout, size_t N, size_t K)
-      : data(std::move(bytes)),
-        view{parse_dtype(dtype), parse_layout(layout), N, K, data.data()} {
+      : data(std::move(bytes)), view{parse_dtype(dtype), parse_layout(layout), N, K, data.data()} {
     check("bytes of the matrix", N * K * size_of(view.dtype), data.size());
   }
 };
@@ -211,6 +209,12 @@ NewMatrix norm(Context& context, const FloatMatrix& x, const FloatVector& weight
   return out;
 }
 
+uint64_t sum(Context& context, const Bytes& data) {
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  return sum_words(context, reinterpret_cast<const uint64_t*>(data.data()), data.size() / 8);
+}
+
 // qkv [T, (H + 2·Hkv)·Dh]: queries, keys, values of packed sequences.
 NewMatrix attend_causal(Context& context, const FloatMatrix& qkv,
                         const std::vector<KVCache*>& caches, const std::vector<size_t>& lengths,
@@ -275,11 +279,14 @@ NB_MODULE(_native, m) {
            "dtype"_a, "layout"_a, "N"_a, "K"_a)
       .def_prop_ro("N", [](const Dense& d) { return d.view.N; })
       .def_prop_ro("K", [](const Dense& d) { return d.view.K; })
-      .def("first_nonfinite", [](const Dense& d, Context& context) {
-        nb::gil_scoped_release release;
-        const std::lock_guard lock(context.mutex);
-        return first_nonfinite(context.pool, d.view.dtype, d.view.data, d.view.N * d.view.K);
-      }, "context"_a);
+      .def(
+          "first_nonfinite",
+          [](const Dense& d, Context& context) {
+            nb::gil_scoped_release release;
+            const std::lock_guard lock(context.mutex);
+            return first_nonfinite(context.pool, d.view.dtype, d.view.data, d.view.N * d.view.K);
+          },
+          "context"_a);
 
   nb::class_<BadWeight>(m, "BadWeight", "Where a weight is that no plane can hold.")
       .def_ro("row", &BadWeight::row)
@@ -290,18 +297,21 @@ NB_MODULE(_native, m) {
       .def_prop_ro("N", &Planes::N)
       .def_prop_ro("K", &Planes::K)
       .def_prop_ro("has_refine", &Planes::has_refine)
-      .def_prop_ro("base", [](nb::handle_t<Planes> self) {
-        const auto& p = nb::cast<const Planes&>(self);
-        return NewBytes(p.base(), {p.base_bytes()}, self);
-      })
-      .def_prop_ro("refine", [](nb::handle_t<Planes> self) {
-        const auto& p = nb::cast<const Planes&>(self);
-        return NewBytes(p.refine(), {p.refine_bytes()}, self);
-      })
-      .def_prop_ro("factors", [](nb::handle_t<Planes> self) {
-        const auto& p = nb::cast<const Planes&>(self);
-        return NewMatrix(p.factors(), {row_group_count(p.N()), size_t{2}}, self);
-      })
+      .def_prop_ro("base",
+                   [](nb::handle_t<Planes> self) {
+                     const auto& p = nb::cast<const Planes&>(self);
+                     return NewBytes(p.base(), {p.base_bytes()}, self);
+                   })
+      .def_prop_ro("refine",
+                   [](nb::handle_t<Planes> self) {
+                     const auto& p = nb::cast<const Planes&>(self);
+                     return NewBytes(p.refine(), {p.refine_bytes()}, self);
+                   })
+      .def_prop_ro("factors",
+                   [](nb::handle_t<Planes> self) {
+                     const auto& p = nb::cast<const Planes&>(self);
+                     return NewMatrix(p.factors(), {row_group_count(p.N()), size_t{2}}, self);
+                   })
       .def("decode", &decode, "precision"_a, "The matrix [N, K] as int4 or int8 reads it.");
 
   m.def("encode", &encode_planes, "context"_a, "weights"_a, "refine"_a,
@@ -309,8 +319,8 @@ NB_MODULE(_native, m) {
   m.def("linear_dense", &linear_dense, "context"_a, "w"_a, "x"_a, "bias"_a.none(),
         "activation"_a.none(), "residual"_a.none(),
         "activation(x [T, K] · wᵀ + bias) + residual → [T, N]");
-  m.def("linear_planes", &linear_planes, "context"_a, "w"_a, "x"_a, "precision"_a,
-        "bias"_a.none(), "activation"_a.none(), "residual"_a.none(),
+  m.def("linear_planes", &linear_planes, "context"_a, "w"_a, "x"_a, "precision"_a, "bias"_a.none(),
+        "activation"_a.none(), "residual"_a.none(),
         "activation(x [T, K] · wᵀ + bias) + residual → [T, N]");
   m.def("embed", &embed_tokens, "context"_a, "table"_a, "ids"_a, "position_table"_a.none(),
         "positions"_a.none(), "table[ids] + position_table[positions] → [T, D]");
@@ -319,13 +329,17 @@ NB_MODULE(_native, m) {
         "n_heads"_a, "scale"_a,
         "Appends keys and values to the caches and attends to them as stored → [T, H·Dh]");
 
+  m.def("sum_words", &sum, "context"_a, "data"_a,
+        "Sum of the 64-bit words of a byte array: reads it as fast as memory allows.");
+
   nb::class_<KVCache>(m, "KVCache", "Keys and values of one sequence, all layers.")
-      .def("__init__",
-           [](KVCache* self, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
-              const std::string& dtype) {
-             new (self) KVCache(layers, kv_heads, head_dim, capacity, parse_dtype(dtype));
-           },
-           "layers"_a, "kv_heads"_a, "head_dim"_a, "capacity"_a, "dtype"_a)
+      .def(
+          "__init__",
+          [](KVCache* self, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
+             const std::string& dtype) {
+            new (self) KVCache(layers, kv_heads, head_dim, capacity, parse_dtype(dtype));
+          },
+          "layers"_a, "kv_heads"_a, "head_dim"_a, "capacity"_a, "dtype"_a)
       .def_prop_ro("length", &KVCache::length)
       .def_prop_ro("capacity", &KVCache::capacity)
       .def_prop_ro("nbytes", &KVCache::used_bytes)

@@ -30,8 +30,8 @@ const Kernels& kernels_for(const std::string& isa) {
     if (isa == "auto" || isa == kernels->name) return *kernels;
     names += (names.empty() ? "" : ", ") + std::string(kernels->name);
   }
-  throw std::invalid_argument("instruction set '" + isa + "' is not available here; choose from: " +
-                              names + ", auto");
+  throw std::invalid_argument("instruction set '" + isa +
+                              "' is not available here; choose from: " + names + ", auto");
 }
 
 }  // namespace lapwing

@@ -12,8 +12,8 @@ namespace lapwing {
 Planes::Planes(size_t N, size_t K, bool refine)
     : N_(N),
       K_(K),
-      base_(row_group_count(N) * base_stride(K)),
-      refine_(refine ? row_group_count(N) * refine_stride(K) : 0),
+      base_(row_group_count(N) * base_stride(K), true),
+      refine_(refine ? row_group_count(N) * refine_stride(K) : 0, true),
       factors_(row_group_count(N) * 2 * sizeof(float)) {}
 
 namespace {
@@ -31,8 +31,7 @@ float choose_centre_factor(float largest, const std::vector<float>& constants) {
          {quotient, std::nextafter(quotient, 0.0f), std::nextafter(quotient, FLT_MAX)}) {
       if (factor * 127 < largest && factor * static_cast<float>(steps) != largest) continue;
       const auto hit = [&](float v) { return std::nearbyint(v / factor) * factor == v; };
-      const auto hits =
-          static_cast<size_t>(std::count_if(constants.begin(), constants.end(), hit));
+      const auto hits = static_cast<size_t>(std::count_if(constants.begin(), constants.end(), hit));
       if (hits > best_hits) best = factor, best_hits = hits;
     }
   }
@@ -97,8 +96,7 @@ std::optional<BadWeight> encode(ThreadPool& pool, const Kernels& kernels, const 
     const auto* data = static_cast<const uint8_t*>(w.data);
     if (w.layout == Layout::nk) {
       for (size_t r = 0; r < count; ++r)
-        kernels.to_float(w.dtype, data + (begin + r) * K * element, K,
-                         buffer.data() + r * stride);
+        kernels.to_float(w.dtype, data + (begin + r) * K * element, K, buffer.data() + r * stride);
     } else {
       float line[64];
       for (size_t k = 0; k < K; ++k) {
@@ -121,11 +119,10 @@ std::optional<BadWeight> encode(ThreadPool& pool, const Kernels& kernels, const 
     }
     for (size_t r = 0; r < count; r += kRows) {
       const size_t rg = (begin + r) / kRows;
-      encode_row_group(
-          kernels, buffer.data() + r * stride, std::min(kRows, count - r), K,
-          planes.base() + rg * base_stride(K),
-          planes.has_refine() ? planes.refine() + rg * refine_stride(K) : nullptr,
-          planes.factors() + rg * 2);
+      encode_row_group(kernels, buffer.data() + r * stride, std::min(kRows, count - r), K,
+                       planes.base() + rg * base_stride(K),
+                       planes.has_refine() ? planes.refine() + rg * refine_stride(K) : nullptr,
+                       planes.factors() + rg * 2);
     }
   });
 

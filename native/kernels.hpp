@@ -59,13 +59,15 @@ struct GroupCodes {
 struct Kernels {
   const char* name;
 
-  // Planes: rows of row groups [first, last). `scratch` has plane_scratch_bytes(K), 64-byte aligned.
+  // Planes: rows of row groups [first, last). `scratch` has plane_scratch_bytes(K), 64-byte
+  // aligned.
   void (*plane_linear)(const PlaneView& w, Precision precision, const QuantizedRows& x, size_t T,
                        size_t first, size_t last, const Epilogue& epilogue, float* out,
                        uint8_t* scratch);
   // One activation row x [K] → codes [groups*32], scale and sum [groups].
   void (*quantize_row)(const float* x, size_t K, int8_t* codes, float* scale, float* sum);
-  // Searches codes for w [32][8], rows in lanes: minimises e4 + 60·e8, squared errors of both reads.
+  // Searches codes for w [32][8], rows in lanes: minimises e4 + 60·e8, squared errors of both
+  // reads.
   void (*encode_group)(const float* w, float scale_factor, float centre_factor, GroupCodes& codes);
 
   // Dense: outputs [first, last). `scratch` has dense_scratch_bytes(K), 64-byte aligned.
@@ -80,6 +82,8 @@ struct Kernels {
 
   // Writes `count` floats as a cache row, zero padded to head_stride.
   void (*store_head)(const float* x, size_t head_dim, size_t head_stride, DType dtype, void* row);
+  // Sum of 64-bit words: reads memory as fast as it comes, for measuring that.
+  uint64_t (*sum_words)(const uint64_t* words, size_t count);
   // One query over S cached positions: softmax(scale · q·K) · V → out [head_dim].
   void (*attend)(const float* q, size_t head_dim, float scale, const KeyValueView& kv, size_t S,
                  float* out);

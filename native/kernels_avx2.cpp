@@ -1,11 +1,11 @@
 // Kernels for AVX2 with FMA and F16C (x86 from 2013 on). Only this file is compiled for it.
 #include "kernels/vec_avx2.hpp"
 #define LAPWING_ISA avx2
-#include "kernels/float_math.hpp"
-#include "kernels/dense.hpp"
 #include "kernels/attention.hpp"
-#include "kernels/quantize.hpp"
+#include "kernels/dense.hpp"
+#include "kernels/float_math.hpp"
 #include "kernels/planes_avx2.hpp"
+#include "kernels/quantize.hpp"
 #include "kernels/table.hpp"
 
 namespace lapwing {

@@ -1,11 +1,11 @@
 // Every kernel in plain C++: runs anywhere, and is what the others are tested against.
 #include "kernels/vec_generic.hpp"
 #define LAPWING_ISA generic
-#include "kernels/float_math.hpp"
-#include "kernels/dense.hpp"
 #include "kernels/attention.hpp"
-#include "kernels/quantize.hpp"
+#include "kernels/dense.hpp"
+#include "kernels/float_math.hpp"
 #include "kernels/planes_plain.hpp"
+#include "kernels/quantize.hpp"
 #include "kernels/table.hpp"
 
 namespace lapwing {

@@ -11,7 +11,7 @@ namespace lapwing {
 #define MAP_NORESERVE 0
 #endif
 
-Region::Region(size_t nbytes) : nbytes_(nbytes) {
+Region::Region(size_t nbytes, bool dense) : nbytes_(nbytes) {
   if (nbytes == 0) return;
   // NORESERVE: a context reserves address space for its whole length and commits what it fills.
   void* p = mmap(nullptr, nbytes, PROT_READ | PROT_WRITE,
@@ -21,6 +21,12 @@ Region::Region(size_t nbytes) : nbytes_(nbytes) {
     throw std::bad_alloc();
   }
   data_ = static_cast<uint8_t*>(p);
+#ifdef MADV_HUGEPAGE
+  constexpr size_t kLarge = size_t{4} << 20;
+  if (dense && nbytes >= kLarge) madvise(p, nbytes, MADV_HUGEPAGE);
+#else
+  (void)dense;
+#endif
 }
 
 Region::~Region() {

@@ -10,7 +10,9 @@ namespace lapwing {
 class Region {
  public:
   Region() = default;
-  explicit Region(size_t nbytes);  // throws std::bad_alloc
+  // Throws std::bad_alloc. `dense`: all of it will be filled and read in long runs, so large pages
+  // are asked for (fewer TLB misses); otherwise only what is touched is committed.
+  explicit Region(size_t nbytes, bool dense = false);
   Region(Region&& other) noexcept { swap(other); }
   Region& operator=(Region&& other) noexcept {
     swap(other);

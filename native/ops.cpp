@@ -1,6 +1,7 @@
 #include "ops.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "cpu_isa.hpp"
@@ -98,8 +99,8 @@ void embed(Context& context, const EmbedSource& table, std::span<const int64_t> 
     float* row = out + t * D;
     const auto id = static_cast<size_t>(ids[t]);
     if (table.planes != nullptr)
-      decode_row(*table.planes,
-                 table.planes->refine != nullptr ? Precision::int8 : Precision::int4, id, row);
+      decode_row(*table.planes, table.planes->refine != nullptr ? Precision::int8 : Precision::int4,
+                 id, row);
     else
       dense_row(*table.dense, id, row);
     if (position_table != nullptr) {
@@ -140,10 +141,9 @@ void attend(Context& context, const AttentionShape& shape, const float* x, size_
     const KVCache& cache = *caches[tokens[t].sequence];
     for (size_t head = 0; head < Hkv; ++head)
       for (const bool value : {false, true})
-        context.kernels.store_head(
-            x + t * stride + (value ? value_offset : key_offset) + head * Dh, Dh,
-            cache.head_stride(), cache.dtype(),
-            cache.row(shape.layer, value, head, tokens[t].position));
+        context.kernels.store_head(x + t * stride + (value ? value_offset : key_offset) + head * Dh,
+                                   Dh, cache.head_stride(), cache.dtype(),
+                                   cache.row(shape.layer, value, head, tokens[t].position));
   };
   const Pieces rows = divide(T, 4 * Hkv * Dh, context.pool.threads());
   context.pool.run(rows.count, [&](size_t piece, size_t) {
@@ -164,6 +164,16 @@ void attend(Context& context, const AttentionShape& shape, const float* x, size_
                              out + t * H * Dh + head * Dh);
     }
   });
+}
+
+uint64_t sum_words(Context& context, const uint64_t* words, size_t count) {
+  constexpr size_t kRun = 1 << 18;
+  std::atomic<uint64_t> total{0};
+  context.pool.run(ceil_div(count, kRun), [&](size_t piece, size_t) {
+    const size_t begin = piece * kRun;
+    total += context.kernels.sum_words(words + begin, std::min(kRun, count - begin));
+  });
+  return total.load();
 }
 
 }  // namespace lapwing

@@ -60,4 +60,7 @@ void attend(Context& context, const AttentionShape& shape, const float* x, size_
             size_t query_offset, size_t key_offset, size_t value_offset,
             std::span<KVCache* const> caches, std::span<const size_t> lengths, float* out);
 
+// Sum of `count` 64-bit words, split over the threads in long runs: a read of memory, no more.
+uint64_t sum_words(Context& context, const uint64_t* words, size_t count);
+
 }  // namespace lapwing

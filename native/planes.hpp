@@ -21,11 +21,11 @@
 
 namespace lapwing {
 
-inline constexpr size_t kRows = 8;          // rows of a row group: one vector lane each
-inline constexpr size_t kGroup = 32;        // weights that share s and m
-inline constexpr size_t kBlockGroups = 4;   // groups of a block
+inline constexpr size_t kRows = 8;         // rows of a row group: one vector lane each
+inline constexpr size_t kGroup = 32;       // weights that share s and m
+inline constexpr size_t kBlockGroups = 4;  // groups of a block
 inline constexpr size_t kBlockK = kGroup * kBlockGroups;
-inline constexpr size_t kGroupUnits = 4;    // 32-byte units of a group: 8 rows × 4 bytes, 8 k each
+inline constexpr size_t kGroupUnits = 4;  // 32-byte units of a group: 8 rows × 4 bytes, 8 k each
 inline constexpr size_t kUnitBytes = 32;
 inline constexpr size_t kGroupNibbleBytes = kGroupUnits * kUnitBytes;
 
@@ -52,8 +52,7 @@ constexpr size_t row_group_count(size_t N) { return ceil_div(N, kRows); }
 // Bytes of one row group in each plane.
 constexpr size_t base_stride(size_t K) {
   const size_t groups = group_count(K);
-  return ceil_div(groups, kBlockGroups) * offsetof(BaseBlock, nibbles) +
-         groups * kGroupNibbleBytes;
+  return ceil_div(groups, kBlockGroups) * offsetof(BaseBlock, nibbles) + groups * kGroupNibbleBytes;
 }
 constexpr size_t refine_stride(size_t K) { return group_count(K) * kGroupNibbleBytes; }
 static_assert(base_stride(128) == sizeof(BaseBlock) && base_stride(160) == 576 + 192);

@@ -6,7 +6,8 @@ namespace lapwing {
 
 namespace {
 
-constexpr int kSpins = 4000;  // some tens of microseconds: longer than the gap between two operations
+constexpr int kSpins =
+    4000;  // some tens of microseconds: longer than the gap between two operations
 
 inline void relax() {
 #if defined(__x86_64__)

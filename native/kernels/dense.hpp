@@ -152,6 +152,7 @@ static void linear_kn_panels(const DenseView& w, const float* x, size_t T, size_
     const size_t count = last - n < 16 ? last - n : 16;
     for (size_t k = 0; k < w.K; ++k) {
       const auto* row = data + k * w.N + n;
+      if (k + 16 < w.K) __builtin_prefetch(row + 16 * w.N);
       store(panel + k * 16, count >= 8 ? From::load8(row) : load8_part<From>(row, count));
       if (count > 8)
         store(panel + k * 16 + 8,
@@ -166,49 +167,72 @@ static void linear_kn_panels(const DenseView& w, const float* x, size_t T, size_
   }
 }
 
-// Few tokens: rows of the matrix stream by, the sums of a stretch of outputs stay in cache.
-template <class From>
-static void linear_kn_stream(const DenseView& w, const float* x, size_t T, size_t first,
-                             size_t last, const Epilogue& e, float* out) {
+// Few tokens: rows of the matrix stream by, the sums of a stretch of outputs stay in cache. Rows
+// lie too far apart for the hardware to see the next ones coming, so they are prefetched.
+template <class From, size_t T>
+static void linear_kn_stream(const DenseView& w, const float* x, size_t first, size_t last,
+                             const Epilogue& e, float* out) {
   constexpr size_t kStretch = 1024, kDepth = 4;
+  constexpr size_t kLine = 64 / sizeof(typename From::Element);
   const auto* data = static_cast<const typename From::Element*>(w.data);
-  alignas(32) float sums[kStretch];
+  alignas(32) float sums[T][kStretch];
   for (size_t n = first; n < last; n += kStretch) {
     const size_t count = last - n < kStretch ? last - n : kStretch;
     const size_t whole = count / 8 * 8;
-    for (size_t t = 0; t < T; ++t) {
-      for (size_t i = 0; i < count; i += 8) store(sums + i, zero());
-      size_t k = 0;
-      for (; k + kDepth <= w.K; k += kDepth) {
-        const auto* rows = data + k * w.N + n;
-        F8 v[kDepth];
+    for (size_t t = 0; t < T; ++t)
+      for (size_t i = 0; i < count; i += 8) store(sums[t] + i, zero());
+    size_t k = 0;
+    for (; k + kDepth <= w.K; k += kDepth) {
+      const auto* rows = data + k * w.N + n;
+      const bool more = k + 2 * kDepth <= w.K;
+      F8 v[T][kDepth];
 #pragma GCC unroll 8
-        for (size_t d = 0; d < kDepth; ++d) v[d] = set1(x[t * w.K + k + d]);
-        for (size_t i = 0; i < whole; i += 8) {
-          F8 s = load(sums + i);
+      for (size_t t = 0; t < T; ++t)
 #pragma GCC unroll 8
-          for (size_t d = 0; d < kDepth; ++d) s = fma(v[d], From::load8(rows + d * w.N + i), s);
-          store(sums + i, s);
+        for (size_t d = 0; d < kDepth; ++d) v[t][d] = set1(x[t * w.K + k + d]);
+      const auto columns = [&](size_t i) {
+        F8 row[kDepth];
+#pragma GCC unroll 8
+        for (size_t d = 0; d < kDepth; ++d) row[d] = From::load8(rows + d * w.N + i);
+#pragma GCC unroll 8
+        for (size_t t = 0; t < T; ++t) {
+          F8 s = load(sums[t] + i);
+#pragma GCC unroll 8
+          for (size_t d = 0; d < kDepth; ++d) s = fma(v[t][d], row[d], s);
+          store(sums[t] + i, s);
         }
-        if (whole < count) {
-          F8 s = load(sums + whole);
-          for (size_t d = 0; d < kDepth; ++d)
-            s = fma(v[d], load8_part<From>(rows + d * w.N + whole, count - whole), s);
-          store(sums + whole, s);
-        }
+      };
+      size_t i = 0;
+      for (; i + kLine <= whole; i += kLine) {
+        if (more)
+#pragma GCC unroll 8
+          for (size_t d = 0; d < kDepth; ++d) __builtin_prefetch(rows + (kDepth + d) * w.N + i);
+#pragma GCC unroll 8
+        for (size_t j = 0; j < kLine; j += 8) columns(i + j);
       }
-      for (; k < w.K; ++k) {
-        const auto* row = data + k * w.N + n;
+      for (; i < whole; i += 8) columns(i);
+      if (whole < count)
+        for (size_t t = 0; t < T; ++t) {
+          F8 s = load(sums[t] + whole);
+          for (size_t d = 0; d < kDepth; ++d)
+            s = fma(v[t][d], load8_part<From>(rows + d * w.N + whole, count - whole), s);
+          store(sums[t] + whole, s);
+        }
+    }
+    for (; k < w.K; ++k) {
+      const auto* row = data + k * w.N + n;
+      for (size_t t = 0; t < T; ++t) {
         const F8 v = set1(x[t * w.K + k]);
         for (size_t i = 0; i < whole; i += 8)
-          store(sums + i, fma(v, From::load8(row + i), load(sums + i)));
+          store(sums[t] + i, fma(v, From::load8(row + i), load(sums[t] + i)));
         if (whole < count)
-          store(sums + whole, fma(v, load8_part<From>(row + whole, count - whole),
-                                  load(sums + whole)));
+          store(sums[t] + whole,
+                fma(v, load8_part<From>(row + whole, count - whole), load(sums[t] + whole)));
       }
-      for (size_t i = 0; i < count; i += 8)
-        finish(load(sums + i), e, w.N, t, n + i, count - i, out);
     }
+    for (size_t t = 0; t < T; ++t)
+      for (size_t i = 0; i < count; i += 8)
+        finish(load(sums[t] + i), e, w.N, t, n + i, count - i, out);
   }
 }
 
@@ -217,8 +241,10 @@ static void linear_typed(const DenseView& w, const float* x, size_t T, size_t fi
                          const Epilogue& e, float* out, float* panel) {
   if (w.layout == Layout::nk)
     linear_nk<From>(w, x, T, first, last, e, out, panel);
-  else if (T <= 2)
-    linear_kn_stream<From>(w, x, T, first, last, e, out);
+  else if (T == 1)
+    linear_kn_stream<From, 1>(w, x, first, last, e, out);
+  else if (T == 2)
+    linear_kn_stream<From, 2>(w, x, first, last, e, out);
   else
     linear_kn_panels<From>(w, x, T, first, last, e, out, panel);
 }

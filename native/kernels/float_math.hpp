@@ -34,9 +34,7 @@ static inline F8 exp(F8 x) {
   return where_less(lowest, x, mul(p, exp2_int(n)));
 }
 
-static inline F8 sigmoid(F8 x) {
-  return div(set1(1.0f), add(set1(1.0f), exp(sub(zero(), x))));
-}
+static inline F8 sigmoid(F8 x) { return div(set1(1.0f), add(set1(1.0f), exp(sub(zero(), x)))); }
 
 // erf by Abramowitz & Stegun 7.1.26: absolute error ≤ 1.5e-7.
 static inline F8 erf(F8 x) {
@@ -72,9 +70,10 @@ static inline F8 activate(F8 x, Activation activation) {
   return x;
 }
 
-// Writes 8 (or `count`) finished sums of token t starting at output n.
-static inline void finish(F8 sums, const Epilogue& e, size_t N, size_t t, size_t n, size_t count,
-                          float* out) {
+// Writes 8 (or `count`) finished sums of token t starting at output n. Not inlined: it is called
+// once per 8 outputs, from many places.
+static __attribute__((noinline)) void finish(F8 sums, const Epilogue& e, size_t N, size_t t,
+                                             size_t n, size_t count, float* out) {
   const size_t at = t * N + n;
   if (count >= 8) {
     if (e.bias != nullptr) sums = add(sums, load(e.bias + n));
@@ -114,6 +113,17 @@ static void layer_norm(const float* x, size_t D, const float* weight, const floa
                fma(mul(sub(load_part(x + whole, rest), mean), inverse),
                    load_part(weight + whole, rest), load_part(bias + whole, rest)),
                rest);
+}
+
+static uint64_t sum_words(const uint64_t* words, size_t count) {
+  W4 total[8] = {};  // enough sums in flight to hide the latency of an addition
+  size_t i = 0;
+  for (; i + 32 <= count; i += 32)
+    for (size_t j = 0; j < 8; ++j) total[j] = add_words(total[j], load_words(words + i + 4 * j));
+  uint64_t sum = 0;
+  for (; i < count; ++i) sum += words[i];
+  for (const W4& part : total) sum += sum_lanes(part);
+  return sum;
 }
 
 static void add_to(float* x, const float* y, size_t count) {

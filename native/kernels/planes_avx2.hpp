@@ -123,8 +123,9 @@ static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, Panel& 
 // GCC 12 spills the eight sums of a tile unless each step pins them to registers.
 #if defined(__GNUC__) && !defined(__clang__)
 #define LAPWING_PIN(a)                                                                      \
-  asm volatile("" : "+x"(a[0][0]), "+x"(a[0][1]), "+x"(a[1][0]), "+x"(a[1][1]),             \
-               "+x"(a[2][0]), "+x"(a[2][1]), "+x"(a[3][0]), "+x"(a[3][1]))
+  asm volatile(""                                                                           \
+               : "+x"(a[0][0]), "+x"(a[0][1]), "+x"(a[1][0]), "+x"(a[1][1]), "+x"(a[2][0]), \
+                 "+x"(a[2][1]), "+x"(a[3][0]), "+x"(a[3][1]))
 #else
 #define LAPWING_PIN(a) (void)0
 #endif
@@ -153,8 +154,8 @@ static inline __attribute__((always_inline)) void panel_sums(const uint8_t* pane
 }
 
 template <bool Both, size_t T>
-static __attribute__((noinline)) void panel_tile4(const Panel& panel, const QuantizedRows& x, size_t t, size_t groups,
-                        float (&acc)[4][2][8]) {
+static __attribute__((noinline)) void panel_tile4(const Panel& panel, const QuantizedRows& x,
+                                                  size_t t, size_t groups, float (&acc)[4][2][8]) {
   const __m256i ones = _mm256_set1_epi16(1), sixteens = _mm256_set1_epi16(16);
   const int8_t* codes[4];
   const float *scale[4], *sum[4];

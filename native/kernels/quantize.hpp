@@ -86,8 +86,7 @@ static void encode_group(const float* w, float scale_factor, float centre_factor
       const F8 s16 = mul(mul(scale_code, factor), set1(1.0f / 16));
       const F8 mc = sub(mul(centre_code, offset_factor), centre);
       const F8 inverse16 = div(set1(1.0f), s16);
-      const Candidate c =
-          pass < 2 ? judge<true>(v, inverse16, mc) : judge<false>(v, inverse16, mc);
+      const Candidate c = pass < 2 ? judge<true>(v, inverse16, mc) : judge<false>(v, inverse16, mc);
       store(cost, mul(mul(c.cost, s16), s16));
       store(scale, scale_code);
       store(offset, centre_code);
@@ -112,8 +111,7 @@ static void encode_group(const float* w, float scale_factor, float centre_factor
   const F8 s16 = mul(mul(load(best_scale), factor), set1(1.0f / 16));
   const F8 inverse16 = where_less(zero(), s16, div(set1(1.0f), s16));
   for (size_t k = 0; k < kGroup; ++k)
-    store_codes(codes.u[k],
-                clip(round(add(mul(sub(v[k], mc), inverse16), set1(7.5f))), 0, 255));
+    store_codes(codes.u[k], clip(round(add(mul(sub(v[k], mc), inverse16), set1(7.5f))), 0, 255));
 }
 
 }  // namespace lapwing::LAPWING_ISA

@@ -11,6 +11,7 @@ static constexpr Kernels make_table(const char* name) {
           .layer_norm = layer_norm,
           .add_to = add_to,
           .store_head = store_head,
+          .sum_words = sum_words,
           .attend = attend};
 }
 

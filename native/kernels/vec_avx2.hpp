@@ -22,9 +22,7 @@ inline F8 fma(F8 a, F8 b, F8 c) { return _mm256_fmadd_ps(a, b, c); }
 inline F8 min(F8 a, F8 b) { return _mm256_min_ps(a, b); }
 inline F8 max(F8 a, F8 b) { return _mm256_max_ps(a, b); }
 inline F8 abs(F8 a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
-inline F8 round(F8 a) {
-  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
+inline F8 round(F8 a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 inline F8 floor(F8 a) { return _mm256_floor_ps(a); }
 inline F8 where_less(F8 a, F8 b, F8 value) {
   return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ), value);
@@ -80,6 +78,17 @@ inline void store_codes(int8_t* p, F8 a) {
 inline void store_codes(uint8_t* p, F8 a) {
   const __m128i w = narrow_to_words(a);
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(w, w));
+}
+
+using W4 = __m256i;
+inline W4 load_words(const uint64_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+inline W4 add_words(W4 a, W4 b) { return _mm256_add_epi64(a, b); }
+inline uint64_t sum_lanes(W4 a) {
+  alignas(32) uint64_t v[4];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(v), a);
+  return v[0] + v[1] + v[2] + v[3];
 }
 
 }  // namespace lapwing::avx2

@@ -13,8 +13,8 @@ struct F8 {
   float lane[8];
 };
 
-#define LAPWING_LANES(expr)                   \
-  F8 r;                                       \
+#define LAPWING_LANES(expr)                     \
+  F8 r;                                         \
   for (int i = 0; i < 8; ++i) r.lane[i] = expr; \
   return r
 
@@ -40,8 +40,8 @@ inline F8 where_less(F8 a, F8 b, F8 value) {
 }
 // 2^n for integral n in [-126, 127]
 inline F8 exp2_int(F8 n) {
-  LAPWING_LANES(std::bit_cast<float>(static_cast<uint32_t>(static_cast<int32_t>(n.lane[i]) + 127)
-                                     << 23));
+  LAPWING_LANES(
+      std::bit_cast<float>(static_cast<uint32_t>(static_cast<int32_t>(n.lane[i]) + 127) << 23));
 }
 
 // One fixed order for sums over lanes: halves, quarters, the last pair.
@@ -98,5 +98,16 @@ inline void store_codes(uint8_t* p, F8 a) {
 }
 
 #undef LAPWING_LANES
+
+// Four 64-bit words.
+struct W4 {
+  uint64_t lane[4];
+};
+inline W4 load_words(const uint64_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
+inline W4 add_words(W4 a, W4 b) {
+  for (int i = 0; i < 4; ++i) a.lane[i] += b.lane[i];
+  return a;
+}
+inline uint64_t sum_lanes(W4 a) { return a.lane[0] + a.lane[1] + a.lane[2] + a.lane[3]; }
 
 }  // namespace lapwing::generic

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
+    __version__: str
     from lapwing.engine.load import load
     from lapwing.engine.model import Model
     from lapwing.engine.result import GenerationResult, StreamChunk, Timings
@@ -74,6 +73,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module 'lapwing' has no attribute {name!r}")
     from importlib import import_module
@@ -81,6 +82,16 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    """Of the installed package; pyproject.toml is where it is written."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("lapwing")
+    except PackageNotFoundError:
+        return "0+not.installed"
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,7 @@ class LapwingError(Exception):
 
 
 class RequestError(LapwingError, ValueError):
-    """The call asks for something that cannot be: a bad argument, a prompt longer than the context."""
+    """The call asks for what cannot be: a bad argument, a prompt longer than the context."""
 
     exit_code = 2
 

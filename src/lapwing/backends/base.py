@@ -32,9 +32,9 @@ class Matrix(Protocol):
     """A weight matrix [N, K] as a backend holds it."""
 
     @property
-    def N(self) -> int: ...  # noqa: D102, N802
+    def N(self) -> int: ...  # noqa: N802
     @property
-    def K(self) -> int: ...  # noqa: D102, N802
+    def K(self) -> int: ...  # noqa: N802
     @property
     def base_bytes(self) -> int:
         """What an int4 or float pass over every row reads."""

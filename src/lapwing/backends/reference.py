@@ -217,7 +217,7 @@ def _attend_one(
     L = rows.shape[0]
     _, _, Hkv, capacity, Dh = store.data.shape
     S = store.length + L
-    if S > capacity:
+    if capacity < S:
         raise IndexError(
             f"KV cache: {store.length} + {L} positions exceed its capacity of {capacity}"
         )

@@ -149,13 +149,13 @@ class Model:
                 f"attention_mask: expected shape {list(ids.shape)}, got {list(mask.shape)}"
             )
         rows, live = np.atleast_2d(ids), np.atleast_2d(mask != 0)
-        sequences = [self._checked(row[keep].tolist()) for row, keep in zip(rows, live, strict=True)]
+        sequences = [
+            self._checked(row[keep].tolist()) for row, keep in zip(rows, live, strict=True)
+        ]
         network, precision = self._loaded(), self._precision(dtype)
         present = [i for i, ids_of in enumerate(sequences) if ids_of]
         caches = [network.kv_cache(len(sequences[i])) for i in present]
-        packed = run(
-            network, [sequences[i] for i in present], caches, precision, last_only=False
-        )
+        packed = run(network, [sequences[i] for i in present], caches, precision, last_only=False)
         logits = np.zeros((*rows.shape, self.config.vocab_size), np.float32)
         for i, values in zip(present, packed, strict=True):
             logits[i, live[i]] = values
@@ -234,9 +234,7 @@ class Model:
 
     def _describe(self, **values: Any) -> GenerationResult:
         values["timings"] = replace(values["timings"], load_s=self.load_s)
-        return GenerationResult(
-            **values, backend=self.backend, isa=self.isa, threads=self.threads
-        )
+        return GenerationResult(**values, backend=self.backend, isa=self.isa, threads=self.threads)
 
     def _begin_of_text(self) -> list[int]:
         bos = self._checkpoint.config.get("bos_token_id")

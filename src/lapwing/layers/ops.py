@@ -108,9 +108,7 @@ class Embedding:
 
     def __call__(self, step: Step, positions: Parameter) -> Floats:
         """Token plus position embeddings of a step → [T, D]."""
-        return self._backend.embed(
-            self.weight.matrix, step.ids, positions.matrix, step.positions
-        )
+        return self._backend.embed(self.weight.matrix, step.ids, positions.matrix, step.positions)
 
     def as_head(self) -> Head:
         """The same matrix, read as the head."""

@@ -22,9 +22,7 @@ class Step:
     precision: str
 
     @classmethod
-    def of(
-        cls, pieces: Sequence[Sequence[int]], caches: Sequence[KVCache], precision: str
-    ) -> Step:
+    def of(cls, pieces: Sequence[Sequence[int]], caches: Sequence[KVCache], precision: str) -> Step:
         """Each piece continues its cache."""
         return cls(
             ids=np.concatenate([np.asarray(piece, np.int64) for piece in pieces]),

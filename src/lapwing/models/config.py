@@ -28,8 +28,9 @@ HARMLESS = frozenset(
 )
 # An unknown key with one of these in its name may change what the model computes.
 MATHEMATICAL = (
-    "act attn attention norm scal rope rotary posit embd embed head hidden layer inner intermediate "
-    "expert moe gate window cap bias tie tied residual quant kv alibi lora adapter prun"
+    "act attn attention norm scal rope rotary posit embd embed head hidden layer inner "
+    "intermediate expert moe gate window cap bias tie tied residual quant kv alibi lora adapter "
+    "prun"
 ).split()
 
 
@@ -58,11 +59,11 @@ class ConfigReader:
             value = float(value)
         if type(value) is not kind:
             raise self.error(key, f"expected {_name(kind)}, got {value!r}")
-        if at_least is not None and not value >= at_least:
+        if at_least is not None and not float(value) >= at_least:
             raise self.error(key, f"expected at least {at_least:g}, got {value!r}")
-        if at_most is not None and not value <= at_most:
+        if at_most is not None and not float(value) <= at_most:
             raise self.error(key, f"expected at most {at_most:g}, got {value!r}")
-        return value  # type: ignore[no-any-return]
+        return value
 
     def refuse(self, key: str, supported: Collection[object], why: str) -> None:
         """A key that is fine at the `supported` values and not implemented at others."""

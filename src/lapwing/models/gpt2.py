@@ -131,9 +131,7 @@ class GPT2:
         body = weights["transformer"] if weights["transformer.wte"].has("weight") else weights
         self.wte = ops.embedding(body["wte"], V, D, tied=config.tie_word_embeddings)
         self.wpe = ops.position_embedding(body["wpe"], config.n_positions, D)
-        self.h = [
-            Block(config, layer, body[f"h.{layer}"], ops) for layer in range(config.n_layer)
-        ]
+        self.h = [Block(config, layer, body[f"h.{layer}"], ops) for layer in range(config.n_layer)]
         self.ln_f = ops.layer_norm(body["ln_f"], D, config.layer_norm_epsilon)
         tied = config.tie_word_embeddings
         self.lm_head = self.wte.as_head() if tied else ops.head(weights["lm_head"], D, V)

@@ -30,9 +30,9 @@ def to_f32(data: Array, dtype: str) -> NDArray[np.float32]:
 
 
 def narrow(data: Array, stored: str, wanted: str) -> tuple[Array, int | None]:
-    """`data` as `wanted` (bf16 as uint16), and the flat index of the first finite value that left it.
+    """`data` as `wanted` (bf16 as uint16), rounded half to even.
 
-    Rounds half to even.
+    With it the flat index of the first finite value that became infinite, or None.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         values = data if stored == "f64" else to_f32(data, stored)
@@ -47,6 +47,6 @@ def narrow(data: Array, stored: str, wanted: str) -> tuple[Array, int | None]:
             rounded = (bits + (np.uint32(0x7FFF) + ((bits >> 16) & 1))) >> 16
             rounded = np.where(np.isnan(values), np.uint32(0x7FC0), rounded)
             out = rounded.astype(np.uint16)
-            lost = (out & 0x7FFF) == 0x7F80
+            lost = (rounded & 0x7FFF) == 0x7F80
         lost &= np.isfinite(values)
     return out, int(lost.argmax()) if lost.any() else None

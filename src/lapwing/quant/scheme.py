@@ -82,7 +82,7 @@ class PlaneArrays:
 
 @dataclass(frozen=True)
 class GroupCodes:
-    """What the search found: scale and centre codes [..., G], u [..., G, 32], factors [..., 1, 1]."""
+    """What the search found: scale and centre codes [R, 8, G], u [R, 8, G, 32]."""
 
     scale: NDArray[np.float32]
     centre: NDArray[np.float32]
@@ -156,7 +156,7 @@ def _factors(w: FloatMatrix, live: NDArray[np.bool_]) -> FloatMatrix:
 
 
 def _centre_factor(largest: np.float32, constants: NDArray[np.float32]) -> np.float32:
-    """Factor of the centres: reaches the lowest centre; hits groups of one value exactly if it can."""
+    """Reaches the lowest centre; hits groups of one single value exactly if it can."""
     best = largest / np.float32(127)
     if constants.size == 0 or largest == 0:
         return np.float32(best)
@@ -241,10 +241,10 @@ def _search(w: FloatMatrix, factors: FloatMatrix) -> GroupCodes:
 
 
 def _join_nibbles(codes: NDArray[np.uint8]) -> ByteArray:
-    """[R, 8, G, 32] nibbles → [R, G, 128] bytes: byte j of unit i holds k = 8i + j and 8i + 4 + j."""
+    """[R, 8, G, 32] nibbles → [R, G, 128]: byte j of unit i holds k = 8i + j and 8i + 4 + j."""
     R, _, G, _ = codes.shape
     units = codes.reshape(R, ROWS, G, 4, 2, 4)  # [R, row, G, unit, low|high, j]
-    joined = units[..., 0, :] | (units[..., 1, :] << 4)
+    joined = units[..., 0, :] | (units[..., 1, :] << np.uint8(4))
     return joined.transpose(0, 2, 3, 1, 4).reshape(R, G, GROUP_NIBBLE_BYTES)
 
 
@@ -259,7 +259,7 @@ def _split_nibbles(nibbles: ByteArray) -> NDArray[np.float32]:
 def _store(codes: GroupCodes, base: ByteArray, refine: ByteArray | None) -> None:
     u = codes.u.astype(np.uint8)
     R, _, G, _ = u.shape
-    high = _join_nibbles(u >> 4)
+    high = _join_nibbles(u >> np.uint8(4))
     scale = codes.scale.astype(np.uint8).transpose(0, 2, 1)  # [R, G, 8]
     centre = codes.centre.astype(np.int8).view(np.uint8).transpose(0, 2, 1)
     for first in range(0, G, BLOCK_GROUPS):
@@ -271,7 +271,7 @@ def _store(codes: GroupCodes, base: ByteArray, refine: ByteArray | None) -> None
         body = at + HEADER_BYTES
         base[:, body : body + count * GROUP_NIBBLE_BYTES] = high[:, take].reshape(R, -1)
     if refine is not None:
-        refine[:] = _join_nibbles(u & 15).reshape(R, -1)
+        refine[:] = _join_nibbles(u & np.uint8(15)).reshape(R, -1)
 
 
 def _load_base(planes: PlaneArrays, groups: int) -> tuple[FloatMatrix, FloatMatrix, FloatMatrix]:

@@ -1,12 +1,14 @@
 // Every kernel in plain C++: runs anywhere, and is what the others are tested against.
+// clang-format off: each of these builds on those before it.
 #include "kernels/vec_generic.hpp"
 #define LAPWING_ISA generic
-#include "kernels/attention.hpp"
-#include "kernels/dense.hpp"
 #include "kernels/float_math.hpp"
-#include "kernels/planes_plain.hpp"
+#include "kernels/dense.hpp"
+#include "kernels/attention.hpp"
 #include "kernels/quantize.hpp"
+#include "kernels/planes_plain.hpp"
 #include "kernels/table.hpp"
+// clang-format on
 
 namespace lapwing {
 

@@ -32,54 +32,81 @@ static inline GroupScales group_scales(const uint8_t* base, size_t g, F8 scale_f
   return {s, m};
 }
 
-// Σ nibble·code over a group, 8 rows × T tokens, as pairs in int16 lanes.
-template <size_t T>
-static inline void nibble_sums(const uint8_t* nibbles, const int8_t* const (&codes)[T],
-                               __m256i (&sums)[T]) {
+// Σ nibble·code over a group, R row groups × T tokens, as pairs in int16 lanes.
+template <size_t R, size_t T>
+static inline __attribute__((always_inline)) void nibble_sums(const uint8_t* const (&nibbles)[R],
+                                                              size_t offset,
+                                                              const int8_t* const (&codes)[T],
+                                                              __m256i (&sums)[R][T]) {
   const __m256i mask = _mm256_set1_epi8(15);
 #pragma GCC unroll 4
   for (size_t i = 0; i < kGroupUnits; ++i) {
-    const __m256i both = load_bytes(nibbles + i * kUnitBytes);
-    const __m256i low = _mm256_and_si256(both, mask);
-    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
-#pragma GCC unroll 4
+    __m256i low[R], high[R];
+#pragma GCC unroll 2
+    for (size_t r = 0; r < R; ++r) {
+      const __m256i both = load_bytes(nibbles[r] + offset + i * kUnitBytes);
+      low[r] = _mm256_and_si256(both, mask);
+      high[r] = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
+    }
+#pragma GCC unroll 2
     for (size_t t = 0; t < T; ++t) {
-      const __m256i products =
-          _mm256_add_epi16(_mm256_maddubs_epi16(low, broadcast4(codes[t] + i * 8)),
-                           _mm256_maddubs_epi16(high, broadcast4(codes[t] + i * 8 + 4)));
-      sums[t] = i == 0 ? products : _mm256_add_epi16(sums[t], products);
+      const __m256i x_low = broadcast4(codes[t] + i * 8), x_high = broadcast4(codes[t] + i * 8 + 4);
+#pragma GCC unroll 2
+      for (size_t r = 0; r < R; ++r) {
+        const __m256i a = _mm256_maddubs_epi16(low[r], x_low);
+        const __m256i b = _mm256_maddubs_epi16(high[r], x_high);
+        sums[r][t] =
+            i == 0 ? _mm256_add_epi16(a, b) : _mm256_add_epi16(_mm256_add_epi16(sums[r][t], a), b);
+      }
     }
   }
 }
 
-template <bool Both, size_t T>
+// R consecutive row groups × T tokens, nibbles straight from the planes. Two row groups share the
+// broadcasts of one token, two tokens share the split nibbles of one row group.
+template <bool Both, size_t R, size_t T>
 static inline void direct_tile(const PlaneView& w, const QuantizedRows& x, size_t t, size_t rg,
                                const Epilogue& e, float* out) {
+  static_assert(R * T <= 2);
   const size_t groups = group_count(w.K);
-  const uint8_t* base = w.base + rg * base_stride(w.K);
-  const uint8_t* refine = Both ? w.refine + rg * refine_stride(w.K) : nullptr;
-  const F8 scale_factor = set1(w.factors[rg * 2]), centre_factor = set1(w.factors[rg * 2 + 1]);
   const __m256i ones = _mm256_set1_epi16(1), sixteens = _mm256_set1_epi16(16);
-  F8 acc[T];
-  for (size_t i = 0; i < T; ++i) acc[i] = zero();
+  const uint8_t *base[R], *refine[R];
+  F8 scale_factor[R], centre_factor[R], acc[R][T];
+#pragma GCC unroll 2
+  for (size_t r = 0; r < R; ++r) {
+    base[r] = w.base + (rg + r) * base_stride(w.K);
+    refine[r] = Both ? w.refine + (rg + r) * refine_stride(w.K) : nullptr;
+    scale_factor[r] = set1(w.factors[(rg + r) * 2]);
+    centre_factor[r] = set1(w.factors[(rg + r) * 2 + 1]);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < T; ++i) acc[r][i] = zero();
+  }
   for (size_t g = 0; g < groups; ++g) {
     const int8_t* codes[T];
+#pragma GCC unroll 2
     for (size_t i = 0; i < T; ++i) codes[i] = x.codes + ((t + i) * groups + g) * kGroup;
-    __m256i hi[T], lo[T];
-    nibble_sums<T>(base + base_nibble_offset(g), codes, hi);
-    if (Both) nibble_sums<T>(refine + refine_nibble_offset(g), codes, lo);
-    const GroupScales group = group_scales<Both>(base, g, scale_factor, centre_factor);
-#pragma GCC unroll 4
-    for (size_t i = 0; i < T; ++i) {
-      __m256i total = _mm256_madd_epi16(hi[i], Both ? sixteens : ones);
-      if (Both) total = _mm256_add_epi32(total, _mm256_madd_epi16(lo[i], ones));
-      const size_t at = (t + i) * groups + g;
-      acc[i] = fma(group.m, set1(x.sum[at]), acc[i]);
-      acc[i] = fma(mul(_mm256_cvtepi32_ps(total), set1(x.scale[at])), group.s, acc[i]);
+    __m256i hi[R][T], lo[R][T];
+    nibble_sums<R, T>(base, base_nibble_offset(g), codes, hi);
+    if (Both) nibble_sums<R, T>(refine, refine_nibble_offset(g), codes, lo);
+#pragma GCC unroll 2
+    for (size_t r = 0; r < R; ++r) {
+      const GroupScales group = group_scales<Both>(base[r], g, scale_factor[r], centre_factor[r]);
+#pragma GCC unroll 2
+      for (size_t i = 0; i < T; ++i) {
+        __m256i total = _mm256_madd_epi16(hi[r][i], Both ? sixteens : ones);
+        if (Both) total = _mm256_add_epi32(total, _mm256_madd_epi16(lo[r][i], ones));
+        const size_t at = (t + i) * groups + g;
+        acc[r][i] = fma(group.m, set1(x.sum[at]), acc[r][i]);
+        acc[r][i] = fma(mul(_mm256_cvtepi32_ps(total), set1(x.scale[at])), group.s, acc[r][i]);
+      }
     }
   }
-  const size_t n = rg * kRows;
-  for (size_t i = 0; i < T; ++i) finish(acc[i], e, w.N, t + i, n, w.N - n, out);
+#pragma GCC unroll 2
+  for (size_t r = 0; r < R; ++r) {
+    const size_t n = (rg + r) * kRows;
+#pragma GCC unroll 2
+    for (size_t i = 0; i < T; ++i) finish(acc[r][i], e, w.N, t + i, n, w.N - n, out);
+  }
 }
 
 // Two row groups unpacked: per group and plane 8 steps of 4 k × 16 rows × 1 byte, then s and m.
@@ -214,10 +241,13 @@ static void plane_linear_at(const PlaneView& w, const QuantizedRows& x, size_t T
                             size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
   constexpr size_t kDirectTokens = 6;  // below this, splitting nibbles per tile costs less
   if (T < kDirectTokens) {
-    for (size_t rg = first; rg < last; ++rg) {
-      size_t t = 0;
-      for (; t + 2 <= T; t += 2) direct_tile<Both, 2>(w, x, t, rg, e, out);
-      for (; t < T; ++t) direct_tile<Both, 1>(w, x, t, rg, e, out);
+    size_t t = 0;
+    for (; t + 2 <= T; t += 2)
+      for (size_t rg = first; rg < last; ++rg) direct_tile<Both, 1, 2>(w, x, t, rg, e, out);
+    if (t < T) {
+      size_t rg = first;
+      for (; rg + 2 <= last; rg += 2) direct_tile<Both, 2, 1>(w, x, t, rg, e, out);
+      for (; rg < last; ++rg) direct_tile<Both, 1, 1>(w, x, t, rg, e, out);
     }
     return;
   }

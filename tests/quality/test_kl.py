@@ -68,6 +68,20 @@ def test_kl_against_ggml(dtype: str, ggml: str, kl_nats: dict[str, float]) -> No
     assert ratio <= KL_RATIO[dtype], f"{found}, expected at most {KL_RATIO[dtype]}"
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [("int4", 4.5), ("int8", 8.5)])
+def test_at_no_more_bits(dtype: str, bits: float) -> None:
+    """What a pass reads of each linear, factors included, to the decimal that tables print."""
+    import lapwing
+
+    with lapwing.load("tales", dtype=dtype) as model:
+        linears = [p for p in model.parameters if p.role == "linear"]
+        read = 8 * sum(p.bytes_per_token(dtype) for p in linears)
+        weights = sum(p.N * p.K for p in linears)
+        narrowest = min(p.K for p in linears)
+    assert round(read / weights, 1) <= bits
+    assert read / weights <= bits + 8 / narrowest
+
+
 def test_kl_of_the_reference_to_itself_is_zero() -> None:
     """A wrong sign or a lost term in `mean_kl` shows on numbers one can check by hand."""
     p, q = np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from lapwing import backends
@@ -101,7 +100,7 @@ def inspect(
 ) -> tuple[LanguageModel, Ops, Checkpoint]:
     """A model built and not loaded: what it consists of. The caller closes the checkpoint."""
     recipe = Recipe(parse_dtype(dtype))
-    checkpoint = Checkpoint(locate(Path(name_or_path), revision))
+    checkpoint = Checkpoint(locate(name_or_path, revision))
     try:
         ops = Ops(backends.create(), recipe)
         return build(checkpoint, ops), ops, checkpoint

@@ -33,7 +33,8 @@ def explain(value: float, low: float, high: float) -> list[Reading]:
             f"range {low} {high}"
         )
     exact = np.array([value], np.float64)
-    f32 = exact.astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond its range a float reads infinity
+        f32 = exact.astype(np.float32)
     f16, _ = narrow(exact, "f64", "f16")
     bf16, _ = narrow(f32, "f32", "bf16")
     bf16_value = (bf16.astype(np.uint32) << 16).view(np.float32)

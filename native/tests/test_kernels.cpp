@@ -1,0 +1,478 @@
+// Every kernel of every instruction set equals the generic one, bit for bit, at ragged sizes, and
+// gives a token the same bits whatever stands beside it.
+#include "kernels.hpp"
+
+#include "check.hpp"
+#include "encode.hpp"
+#include "kernels/vec_generic.hpp"
+
+using namespace lapwing;
+using namespace lapwing::test;
+
+namespace {
+
+constexpr Activation kActivations[] = {Activation::none, Activation::relu, Activation::silu,
+                                       Activation::tanh, Activation::gelu, Activation::gelu_tanh};
+
+// Half precision.
+
+void test_halves() {
+  using generic::float_to_half, generic::half_to_float;
+  for (uint32_t h = 0; h < 65536; ++h) {
+    const auto half = static_cast<uint16_t>(h);
+    const float f = half_to_float(half);
+    const uint32_t exponent = h >> 10 & 31, fraction = h & 1023;
+    if (exponent == 31) {
+      CHECK_AS(fraction == 0 ? std::isinf(f) : std::isnan(f), at("half", h));
+      CHECK_AS(std::signbit(f) == (h >> 15 == 1), at("half", h));
+      if (fraction == 0) CHECK_AS(float_to_half(f) == half, at("half", h));
+      continue;
+    }
+    const double magnitude = exponent == 0
+                                 ? std::ldexp(fraction, -24)
+                                 : std::ldexp(1024 + fraction, static_cast<int>(exponent) - 25);
+    CHECK_AS(static_cast<double>(f) == (h >> 15 ? -magnitude : magnitude), at("half", h));
+    CHECK_AS(std::signbit(f) == (h >> 15 == 1), at("half", h));
+    CHECK_AS(float_to_half(f) == half, at("half", h));
+    if (h >= 0x8000) continue;
+    // Half way to the next: ties go to the even one; anything off the middle goes to the nearer.
+    const auto next = static_cast<uint16_t>(h + 1);
+    const float above = next == 0x7c00 ? 65536.0f : half_to_float(next);
+    const float middle = f + (above - f) / 2;
+    const uint16_t even = h % 2 == 0 ? half : next;
+    for (const uint16_t sign : {0, 0x8000}) {
+      const float s = sign == 0 ? 1.0f : -1.0f;
+      CHECK_AS(float_to_half(s * middle) == (even | sign), at("middle", h));
+      CHECK_AS(float_to_half(s * std::nextafter(middle, 0.0f)) == (half | sign), at("below", h));
+      CHECK_AS(float_to_half(s * std::nextafter(middle, 1e9f)) == (next | sign), at("above", h));
+    }
+  }
+  CHECK(float_to_half(1e30f) == 0x7c00 && float_to_half(-INFINITY) == 0xfc00);
+  CHECK((float_to_half(NAN) & 0x7fff) > 0x7c00);
+}
+
+void test_conversions(const Kernels& fast) {
+  const Kernels& plain = generic_kernels();
+  for (const DType dtype : {DType::f16, DType::bf16}) {
+    Guarded<uint16_t> bits(65536 + 5);
+    for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint16_t>(i);
+    Guarded<float> a(bits.size()), b(bits.size());
+    plain.to_float(dtype, bits.data(), bits.size(), a.data());
+    fast.to_float(dtype, bits.data(), bits.size(), b.data());
+    for (size_t i = 0; i < bits.size(); ++i)
+      CHECK_AS(std::isnan(a[i]) ? std::isnan(b[i])
+                                : std::bit_cast<uint32_t>(a[i]) == std::bit_cast<uint32_t>(b[i]),
+               at(name_of(dtype), i));
+    CHECK(a.tail_untouched() && b.tail_untouched());
+  }
+  for (size_t count = 0; count < 20; ++count)
+    for (const DType dtype : kDTypes) {
+      Random random(count);
+      const auto in = random_weights(random, dtype, count);
+      Guarded<float> a(count), b(count);
+      plain.to_float(dtype, in.data(), count, a.data());
+      fast.to_float(dtype, in.data(), count, b.data());
+      CHECK_AS(a.same_bytes(b) && a.tail_untouched() && b.tail_untouched(), at("count", count));
+    }
+}
+
+void test_store_head(const Kernels& fast) {
+  const Kernels& plain = generic_kernels();
+  // Random bits: every exponent, subnormal halves and overflow among them.
+  Random random(3);
+  for (const size_t head_dim : {1, 7, 8, 12, 33, 64, 80}) {
+    const size_t stride = ceil_div(head_dim, 8) * 8;
+    for (const DType dtype : {DType::f32, DType::f16})
+      for (int round = 0; round < 50; ++round) {
+        Guarded<float> x(head_dim);
+        for (size_t i = 0; i < head_dim; ++i) {
+          const auto exponent = static_cast<uint32_t>(95 + random.next() % 50);  // 2^-32 … 2^17
+          x[i] = std::bit_cast<float>(static_cast<uint32_t>(random.next() & 0x807fffffu) |
+                                      exponent << 23);
+        }
+        Guarded<uint8_t> a(stride * size_of(dtype)), b(stride * size_of(dtype));
+        plain.store_head(x.data(), head_dim, stride, dtype, a.data());
+        fast.store_head(x.data(), head_dim, stride, dtype, b.data());
+        CHECK_AS(a.same_bytes(b) && a.tail_untouched() && b.tail_untouched(),
+                 at(name_of(dtype), head_dim));
+        for (size_t i = head_dim * size_of(dtype); i < a.size(); ++i) CHECK(a[i] == 0);
+      }
+  }
+}
+
+// Integer linears.
+
+struct Activations {
+  Guarded<int8_t> codes;
+  Guarded<float> scale, sum;
+  QuantizedRows rows(size_t t, size_t K) const {
+    const size_t groups = group_count(K);
+    return {codes.data() + t * groups * kGroup, scale.data() + t * groups,
+            sum.data() + t * groups};
+  }
+};
+
+Activations quantized(const Kernels& kernels, const Guarded<float>& x, size_t T, size_t K) {
+  const size_t groups = group_count(K);
+  Activations q{Guarded<int8_t>(T * groups * kGroup), Guarded<float>(T * groups),
+                Guarded<float>(T * groups)};
+  for (size_t t = 0; t < T; ++t)
+    kernels.quantize_row(x.data() + t * K, K, q.codes.data() + t * groups * kGroup,
+                         q.scale.data() + t * groups, q.sum.data() + t * groups);
+  return q;
+}
+
+void test_quantize_row(const Kernels& fast) {
+  for (const size_t K : {1, 5, 31, 32, 33, 40, 64, 95, 100}) {
+    Random random(K);
+    Guarded<float> x = random_floats(random, K);
+    for (const float scale : {1.0f, 1e-31f, 1e30f, 0.0f}) {
+      for (size_t k = 0; k < K; ++k) x[k] *= scale;
+      const Activations a = quantized(generic_kernels(), x, 1, K), b = quantized(fast, x, 1, K);
+      CHECK_AS(a.codes.same_bytes(b.codes) && a.scale.same_bytes(b.scale) &&
+                   a.sum.same_bytes(b.sum),
+               at("K", K));
+      for (size_t k = K; k < a.codes.size(); ++k) CHECK(a.codes[k] == 0);
+      for (size_t g = 0; g < group_count(K); ++g) {
+        float amax = 0;
+        int total = 0;
+        for (size_t k = g * 32; k < std::min(K, g * 32 + 32); ++k) {
+          amax = std::fmax(amax, std::fabs(x[k]));
+          total += a.codes[k];
+          // Half a step, and the rounding of 127/amax and amax/127.
+          CHECK_AS(std::fabs(x[k] - a.codes[k] * a.scale[g]) <= a.scale[g] * 0.5001f + 1e-30f,
+                   at("K", K, k));
+        }
+        if (amax > 1e-30f) CHECK(std::fabs(a.scale[g] * 127 - amax) <= amax * 1e-6f);
+        CHECK(a.sum[g] == a.scale[g] * static_cast<float>(total));
+      }
+    }
+  }
+}
+
+Guarded<uint8_t> scratch_of(size_t nbytes) { return Guarded<uint8_t>(ceil_div(nbytes, 64) * 64); }
+
+// The planes of a random matrix in guarded memory.
+struct GuardedPlanes {
+  size_t N, K;
+  Guarded<uint8_t> base, refine;
+  Guarded<float> factors;
+  PlaneView view(bool both) const {
+    return {N, K, base.data(), both ? refine.data() : nullptr, factors.data()};
+  }
+};
+GuardedPlanes random_planes(uint64_t seed, size_t N, size_t K, bool extreme) {
+  Random random(seed);
+  const size_t row_groups = row_group_count(N);
+  GuardedPlanes p{N, K, Guarded<uint8_t>(row_groups * base_stride(K)),
+                  Guarded<uint8_t>(row_groups * refine_stride(K)),
+                  Guarded<float>(row_groups * 2)};
+  for (size_t i = 0; i < p.base.size(); ++i)
+    p.base[i] = extreme ? 0xff : static_cast<uint8_t>(random.next());
+  for (size_t i = 0; i < p.refine.size(); ++i)
+    p.refine[i] = extreme ? 0xff : static_cast<uint8_t>(random.next());
+  for (size_t i = 0; i < p.factors.size(); ++i) p.factors[i] = 1e-3f * (1 + (i % 3));
+  return p;
+}
+
+void test_plane_linear(const Kernels& fast) {
+  const Kernels& plain = generic_kernels();
+  for (const size_t N : {1, 7, 8, 9, 16, 17, 31, 40})
+    for (const size_t K : {1, 8, 31, 32, 33, 65, 128, 160, 200})
+      for (const bool extreme : {false, true}) {  // codes of ±127 against nibbles of 15
+        const size_t T = 13;
+        Random random(N * 1000 + K);
+        const GuardedPlanes planes = random_planes(N + K, N, K, extreme);
+        Guarded<float> x = random_floats(random, T * K);
+        if (extreme)
+          for (size_t i = 0; i < x.size(); ++i) x[i] = (i / K) % 2 == 0 ? 1.0f : -1.0f;
+        const Activations q = quantized(plain, x, T, K);
+        const auto bias = random_floats(random, N), residual = random_floats(random, T * N);
+        const Epilogue e{bias.data(), residual.data(), kActivations[(N + K) % 6]};
+        const size_t row_groups = row_group_count(N);
+        const auto scratch = scratch_of(plane_scratch_bytes(K));
+        for (const Precision precision : {Precision::int4, Precision::int8}) {
+          const PlaneView view = planes.view(precision == Precision::int8);
+          const std::string where =
+              at(precision == Precision::int8 ? "int8" : "int4", N, K, extreme);
+          Guarded<float> want(T * N);
+          plain.plane_linear(view, precision, q.rows(0, K), T, 0, row_groups, e, want.data(),
+                             scratch.data());
+          CHECK_AS(want.tail_untouched(), where);
+          for (const Kernels* kernels : {&plain, &fast}) {
+            for (const size_t tokens : {1, 2, 3, 5, 6, 7, 13}) {  // each cut, all tokens covered
+              Guarded<float> got(T * N);
+              for (size_t t = 0; t < T; t += tokens) {
+                const size_t count = std::min(tokens, T - t);
+                Epilogue part = e;
+                part.residual += t * N;
+                // Row groups in two ranges: an odd first one moves the panels.
+                const size_t cut = row_groups / 2;
+                kernels->plane_linear(view, precision, q.rows(t, K), count, 0, cut, part,
+                                      got.data() + t * N, scratch.data());
+                kernels->plane_linear(view, precision, q.rows(t, K), count, cut, row_groups, part,
+                                      got.data() + t * N, scratch.data());
+              }
+              CHECK_AS(want.same_bytes(got) && got.tail_untouched(), where);
+            }
+          }
+        }
+      }
+}
+
+// The definition in double precision, from decoded weights and activations.
+void test_plane_linear_is_the_formula() {
+  const size_t N = 11, K = 77, T = 3;
+  Random random(8);
+  const auto weights = random_weights(random, DType::f32, N * K, 0.2f);
+  Planes planes(N, K, true);
+  ThreadPool pool(1);
+  const DenseView dense{DType::f32, Layout::nk, N, K, weights.data()};
+  CHECK(!encode(pool, generic_kernels(), dense, planes));
+  const Guarded<float> x = random_floats(random, T * K);
+  const Activations q = quantized(generic_kernels(), x, T, K);
+  std::vector<float> out(T * N), row(K);
+  for (const Precision precision : {Precision::int4, Precision::int8}) {
+    generic_kernels().plane_linear(planes.view(), precision, q.rows(0, K), T, 0,
+                                   row_group_count(N), {}, out.data(), nullptr);
+    for (size_t n = 0; n < N; ++n) {
+      decode_row(planes.view(), precision, n, row.data());
+      for (size_t t = 0; t < T; ++t) {
+        double sum = 0, size = 0;
+        for (size_t k = 0; k < K; ++k) {
+          const double term = static_cast<double>(row[k]) * q.codes[t * 96 + k] *
+                              q.scale[t * 3 + k / 32];
+          sum += term;
+          size += std::fabs(term);
+        }
+        CHECK_AS(std::fabs(out[t * N + n] - sum) <= 1e-5 * size, at("formula", n, t));
+      }
+    }
+  }
+}
+
+void test_encode_group(const Kernels& fast) {
+  Random random(21);
+  for (int round = 0; round < 200; ++round) {
+    Guarded<float> w(kGroup * kRows);
+    float lo = 0, hi = 0;
+    for (size_t i = 0; i < w.size(); ++i) {
+      const size_t row = i % kRows;
+      const float outlier = row == 3 && i / kRows == 9 ? 12.0f : 1.0f;
+      w[i] = row == 5 ? 0.0f : row == 6 ? 0.7f : random.normal() * outlier * (row + 1.0f);
+      lo = std::fmin(lo, w[i]), hi = std::fmax(hi, w[i]);
+    }
+    GroupCodes a{}, b{};
+    const float scale = (hi - lo) / 15 / 255, centre = round % 10 == 0 ? 0.0f : -lo / 127;
+    generic_kernels().encode_group(w.data(), scale, centre, a);
+    fast.encode_group(w.data(), scale, centre, b);
+    CHECK_AS(std::memcmp(&a, &b, sizeof a) == 0, at("round", round));
+    CHECK(a.scale[5] == 0 && a.centre[5] == 0 && a.scale[6] == 0);
+  }
+}
+
+// Float linears.
+
+void test_dense_linear(const Kernels& fast) {
+  const Kernels& plain = generic_kernels();
+  for (const DType dtype : kDTypes)
+    for (const Layout layout : {Layout::nk, Layout::kn})
+      for (const size_t N : {1, 3, 4, 8, 9, 15, 16, 17, 33, 66})
+        for (const size_t K : {1, 3, 4, 8, 15, 33}) {
+          const size_t T = 13;
+          Random random(N * 100 + K);
+          const auto weights = random_weights(random, dtype, N * K);
+          const auto x = random_floats(random, T * K);
+          const auto bias = random_floats(random, N), residual = random_floats(random, T * N);
+          const DenseView view{dtype, layout, N, K, weights.data()};
+          const Epilogue e{bias.data(), residual.data(), kActivations[(N + K) % 6]};
+          const auto scratch = scratch_of(dense_scratch_bytes(K));
+          const std::string where =
+              at(name_of(dtype), N, K, static_cast<size_t>(layout == Layout::kn));
+          Guarded<float> want(T * N);
+          plain.dense_linear(view, x.data(), T, 0, N, e, want.data(), scratch.data());
+          CHECK_AS(want.tail_untouched(), where);
+          for (const Kernels* kernels : {&plain, &fast})
+            for (const size_t tokens : {1, 2, 3, 5, 6, 13})
+              for (const size_t cut : {size_t{0}, N / 2}) {
+                Guarded<float> got(T * N);
+                for (size_t t = 0; t < T; t += tokens) {
+                  const size_t count = std::min(tokens, T - t);
+                  Epilogue part = e;
+                  part.residual += t * N;
+                  float* out = got.data() + t * N;
+                  kernels->dense_linear(view, x.data() + t * K, count, 0, cut, part, out,
+                                        scratch.data());
+                  kernels->dense_linear(view, x.data() + t * K, count, cut, N, part, out,
+                                        scratch.data());
+                }
+                CHECK_AS(want.same_bytes(got) && got.tail_untouched(), where);
+              }
+          // No epilogue: Σ w·x in double precision.
+          Guarded<float> sums(T * N), wide(N * K);
+          plain.dense_linear(view, x.data(), T, 0, N, {}, sums.data(), scratch.data());
+          plain.to_float(dtype, weights.data(), N * K, wide.data());
+          for (size_t t = 0; t < T; ++t)
+            for (size_t n = 0; n < N; ++n) {
+              double sum = 0, size = 0;
+              for (size_t k = 0; k < K; ++k) {
+                const double term = static_cast<double>(
+                                        wide[layout == Layout::nk ? n * K + k : k * N + n]) *
+                                    x[t * K + k];
+                sum += term, size += std::fabs(term);
+              }
+              CHECK_AS(std::fabs(sums[t * N + n] - sum) <= 1e-5 * size, where);
+            }
+        }
+}
+
+// A [K, N] matrix wider than one stretch of the streaming kernel.
+void test_wide_conv1d(const Kernels& fast) {
+  const size_t N = 1024 + 517, K = 6, T = 2;
+  for (const DType dtype : kDTypes) {
+    Random random(4);
+    const auto weights = random_weights(random, dtype, N * K);
+    const auto x = random_floats(random, 3 * K);
+    const DenseView view{dtype, Layout::kn, N, K, weights.data()};
+    const auto scratch = scratch_of(dense_scratch_bytes(K));
+    Guarded<float> want(3 * N), got(T * N);  // three tokens take the other way
+    generic_kernels().dense_linear(view, x.data(), 3, 0, N, {}, want.data(), scratch.data());
+    fast.dense_linear(view, x.data(), T, 0, N, {}, got.data(), scratch.data());
+    CHECK(std::memcmp(want.data(), got.data(), T * N * sizeof(float)) == 0);
+    CHECK(got.tail_untouched());
+  }
+}
+
+// Activations against libm, and equal on every instruction set, through one linear with K = 1.
+void test_activations(const Kernels& fast) {
+  std::vector<float> inputs = {0.0f, -0.0f, 1e-30f, 88.0f, -88.0f, 1e4f, -1e4f, 3e38f, -3e38f};
+  for (int i = -2000; i <= 2000; ++i) inputs.push_back(static_cast<float>(i) * 0.01f);
+  const size_t N = inputs.size();
+  const float one = 1;
+  const DenseView view{DType::f32, Layout::nk, N, 1, inputs.data()};
+  const auto scratch = scratch_of(dense_scratch_bytes(1));
+  for (const Activation activation : kActivations) {
+    Guarded<float> a(N), b(N);
+    const Epilogue e{nullptr, nullptr, activation};
+    generic_kernels().dense_linear(view, &one, 1, 0, N, e, a.data(), scratch.data());
+    fast.dense_linear(view, &one, 1, 0, N, e, b.data(), scratch.data());
+    CHECK_AS(a.same_bytes(b), at("activation", static_cast<size_t>(activation)));
+    for (size_t i = 0; i < N; ++i) {
+      const double x = inputs[i], root = std::sqrt(2 / 3.14159265358979323846);
+      double want = x;
+      if (activation == Activation::relu) want = x > 0 ? x : 0;
+      if (activation == Activation::silu) want = x / (1 + std::exp(-x));
+      if (activation == Activation::tanh) want = std::tanh(x);
+      if (activation == Activation::gelu) want = x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
+      if (activation == Activation::gelu_tanh)
+        want = x / 2 * (1 + std::tanh(root * (x + 0.044715 * x * x * x)));
+      // 2^-21 of the sigmoid; erf is good to 1.5e-7 absolutely.
+      const double bound = 1e-6 * (1 + std::fabs(x));
+      CHECK_AS(std::fabs(a[i] - want) <= bound,
+               at("activation", static_cast<size_t>(activation), i) + std::to_string(x));
+    }
+  }
+}
+
+// Norm and attention.
+
+void test_layer_norm(const Kernels& fast) {
+  for (const size_t D : {1, 2, 7, 8, 9, 12, 33, 64, 100}) {
+    Random random(D);
+    const auto x = random_floats(random, D), weight = random_floats(random, D);
+    const auto bias = random_floats(random, D);
+    Guarded<float> a(D), b(D);
+    generic_kernels().layer_norm(x.data(), D, weight.data(), bias.data(), 1e-5f, a.data());
+    fast.layer_norm(x.data(), D, weight.data(), bias.data(), 1e-5f, b.data());
+    CHECK_AS(a.same_bytes(b) && a.tail_untouched() && b.tail_untouched(), at("D", D));
+    double mean = 0, variance = 0;
+    for (size_t i = 0; i < D; ++i) mean += x[i] / static_cast<double>(D);
+    for (size_t i = 0; i < D; ++i) variance += (x[i] - mean) * (x[i] - mean) / D;
+    for (size_t i = 0; i < D; ++i) {
+      const double want = (x[i] - mean) / std::sqrt(variance + 1e-5) * weight[i] + bias[i];
+      CHECK_AS(std::fabs(a[i] - want) <= 1e-4, at("D", D, i));
+    }
+    Guarded<float> sum_a(D), sum_b(D);
+    std::memcpy(sum_a.data(), x.data(), D * 4), std::memcpy(sum_b.data(), x.data(), D * 4);
+    generic_kernels().add_to(sum_a.data(), bias.data(), D);
+    fast.add_to(sum_b.data(), bias.data(), D);
+    CHECK_AS(sum_a.same_bytes(sum_b) && sum_b.tail_untouched(), at("add_to", D));
+    for (size_t i = 0; i < D; ++i) CHECK(sum_a[i] == x[i] + bias[i]);
+  }
+}
+
+void test_attend(const Kernels& fast) {
+  const Kernels& plain = generic_kernels();
+  for (const DType dtype : {DType::f32, DType::f16})
+    for (const size_t head_dim : {1, 2, 7, 8, 12, 64, 80, 512})
+      for (const size_t S : {1, 2, 7, 63, 64, 65, 130}) {
+        const size_t stride = ceil_div(head_dim, 8) * 8, row = stride * size_of(dtype);
+        Random random(head_dim * 1000 + S);
+        Guarded<uint8_t> keys(S * row), values(S * row);
+        std::vector<float> wide_keys(S * head_dim), wide_values(S * head_dim);
+        for (size_t s = 0; s < S; ++s)
+          for (const bool value : {false, true}) {
+            const auto x = random_floats(random, head_dim, 2);
+            uint8_t* to = (value ? values : keys).data() + s * row;
+            plain.store_head(x.data(), head_dim, stride, dtype, to);
+            auto& wide = value ? wide_values : wide_keys;
+            plain.to_float(dtype, to, head_dim, wide.data() + s * head_dim);
+          }
+        const auto q = random_floats(random, head_dim, 2);
+        const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
+        const KeyValueView kv{keys.data(), values.data(), dtype, stride};
+        Guarded<float> a(head_dim), b(head_dim);
+        plain.attend(q.data(), head_dim, scale, kv, S, a.data());
+        fast.attend(q.data(), head_dim, scale, kv, S, b.data());
+        const std::string where = at(name_of(dtype), head_dim, S);
+        CHECK_AS(a.same_bytes(b) && a.tail_untouched() && b.tail_untouched(), where);
+
+        std::vector<double> scores(S);
+        double largest = -1e300, total = 0;
+        for (size_t s = 0; s < S; ++s) {
+          for (size_t i = 0; i < head_dim; ++i)
+            scores[s] += static_cast<double>(q[i]) * scale * wide_keys[s * head_dim + i];
+          largest = std::fmax(largest, scores[s]);
+        }
+        for (double& score : scores) total += score = std::exp(score - largest);
+        for (size_t i = 0; i < head_dim; ++i) {
+          double want = 0;
+          for (size_t s = 0; s < S; ++s) want += scores[s] / total * wide_values[s * head_dim + i];
+          CHECK_AS(std::fabs(a[i] - want) <= 2e-5, where);
+        }
+      }
+}
+
+void test_sum_words(const Kernels& fast) {
+  Random random(2);
+  for (const size_t count : {0, 1, 31, 32, 33, 100}) {
+    Guarded<uint64_t> words(count);
+    uint64_t want = 0;
+    for (size_t i = 0; i < count; ++i) want += words[i] = random.next();
+    CHECK(generic_kernels().sum_words(words.data(), count) == want);
+    CHECK(fast.sum_words(words.data(), count) == want);
+  }
+}
+
+}  // namespace
+
+int main() {
+  test_halves();
+  test_plane_linear_is_the_formula();
+  std::vector<const Kernels*> all = fast_kernels();
+  all.push_back(&generic_kernels());  // against itself: guards and batch invariance
+  for (const Kernels* kernels : all) {
+    test_conversions(*kernels);
+    test_store_head(*kernels);
+    test_quantize_row(*kernels);
+    test_plane_linear(*kernels);
+    test_encode_group(*kernels);
+    test_dense_linear(*kernels);
+    test_wide_conv1d(*kernels);
+    test_activations(*kernels);
+    test_layer_norm(*kernels);
+    test_attend(*kernels);
+    test_sum_words(*kernels);
+  }
+  return report("kernels");
+}

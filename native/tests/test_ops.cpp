@@ -1,0 +1,282 @@
+// Fused operations on a pool of threads, the KV cache, and memory from the system.
+#include "ops.hpp"
+
+#include <unistd.h>
+
+#include <stdexcept>
+
+#include "check.hpp"
+
+using namespace lapwing;
+using namespace lapwing::test;
+
+namespace {
+
+const std::vector<size_t> kThreads = {1, 2, 3, 5};
+
+void test_linears_on_any_thread_count() {
+  const size_t N = 333, K = 150, T = 9;
+  Random random(1);
+  const auto x = random_floats(random, T * K), bias = random_floats(random, N);
+  const Epilogue e{bias.data(), nullptr, Activation::gelu_tanh};
+  for (const std::string& isa : available_isas())
+    for (const DType dtype : kDTypes)
+      for (const Layout layout : {Layout::nk, Layout::kn}) {
+        const auto weights = random_weights(random, dtype, N * K);
+        const DenseView view{dtype, layout, N, K, weights.data()};
+        Planes planes(N, K, true);
+        std::vector<Guarded<float>> dense, int4, int8;
+        for (const size_t threads : kThreads) {
+          Context context(threads, isa);
+          CHECK(!encode(context.pool, context.kernels, view, planes));
+          for (auto* results : {&dense, &int4, &int8}) results->emplace_back(T * N);
+          linear(context, view, x.data(), T, e, dense.back().data());
+          linear(context, planes.view(), Precision::int4, x.data(), T, e, int4.back().data());
+          linear(context, planes.view(), Precision::int8, x.data(), T, e, int8.back().data());
+          for (size_t t = 0; t < T; ++t) {  // each token alone
+            Guarded<float> one(N);
+            linear(context, view, x.data() + t * K, 1, e, one.data());
+            CHECK(std::memcmp(one.data(), dense.back().data() + t * N, N * 4) == 0);
+            linear(context, planes.view(), Precision::int8, x.data() + t * K, 1, e, one.data());
+            CHECK(std::memcmp(one.data(), int8.back().data() + t * N, N * 4) == 0);
+          }
+        }
+        for (const auto* results : {&dense, &int4, &int8})
+          for (const auto& result : *results) {
+            CHECK_AS(result.same_bytes(results->front()), isa + at(name_of(dtype), N, K));
+            CHECK(result.tail_untouched());
+          }
+      }
+}
+
+void test_embed() {
+  const size_t V = 21, S = 5, D = 45;
+  Random random(2);
+  const std::vector<int64_t> ids = {20, 0, 7, 7}, positions = {0, 4, 1, 2};
+  for (const std::string& isa : available_isas()) {
+    Context context(2, isa);
+    for (const DType dtype : kDTypes) {
+      const auto table = random_weights(random, dtype, V * D);
+      const auto position_table = random_weights(random, dtype, S * D);
+      const DenseView dense{dtype, Layout::nk, V, D, table.data()};
+      const DenseView at_view{dtype, Layout::nk, S, D, position_table.data()};
+      Guarded<float> wide(V * D), wide_positions(S * D), out(ids.size() * D);
+      context.kernels.to_float(dtype, table.data(), V * D, wide.data());
+      context.kernels.to_float(dtype, position_table.data(), S * D, wide_positions.data());
+      embed(context, {.dense = &dense}, ids, &at_view, positions, D, out.data());
+      for (size_t t = 0; t < ids.size(); ++t)
+        for (size_t i = 0; i < D; ++i)
+          CHECK(out[t * D + i] == wide[ids[t] * D + i] + wide_positions[positions[t] * D + i]);
+      CHECK(out.tail_untouched());
+
+      for (const bool refine : {true, false}) {
+        Planes planes(V, D, refine);
+        CHECK(!encode(context.pool, context.kernels, dense, planes));
+        const PlaneView view = planes.view();
+        embed(context, {.planes = &view}, ids, nullptr, {}, D, out.data());
+        Guarded<float> row(D);
+        for (size_t t = 0; t < ids.size(); ++t) {
+          decode_row(view, refine ? Precision::int8 : Precision::int4, ids[t], row.data());
+          CHECK(std::memcmp(row.data(), out.data() + t * D, D * 4) == 0);
+        }
+      }
+    }
+  }
+}
+
+void test_layer_norm_rows() {
+  const size_t T = 70, D = 120;
+  Random random(3);
+  const auto x = random_floats(random, T * D), weight = random_floats(random, D);
+  const auto bias = random_floats(random, D);
+  std::vector<Guarded<float>> results;
+  for (const std::string& isa : available_isas())
+    for (const size_t threads : kThreads) {
+      Context context(threads, isa);
+      results.emplace_back(T * D);
+      layer_norm(context, x.data(), T, D, weight.data(), bias.data(), 1e-5f,
+                 results.back().data());
+      CHECK(results.back().same_bytes(results.front()) && results.back().tail_untouched());
+    }
+}
+
+struct Heads {
+  size_t n_heads, n_kv_heads, head_dim;
+  size_t stride() const { return (n_heads + 2 * n_kv_heads) * head_dim; }
+  size_t width() const { return n_heads * head_dim; }
+};
+
+void attend_at(Context& context, const Heads& h, size_t layer, const float* qkv,
+               const std::vector<KVCache*>& caches, const std::vector<size_t>& lengths,
+               float* out) {
+  const AttentionShape shape{layer, h.n_heads, h.n_kv_heads, h.head_dim, 0.3f};
+  attend(context, shape, qkv, h.stride(), 0, h.width(), h.width() + h.n_kv_heads * h.head_dim,
+         caches, lengths, out);
+}
+
+// A packed batch equals each sequence alone, and a prompt equals its tokens one by one.
+void test_attention_in_any_company() {
+  const std::vector<size_t> lengths = {5, 1, 70};
+  for (const Heads heads : {Heads{4, 4, 12}, Heads{6, 2, 7}})
+    for (const DType dtype : {DType::f32, DType::f16}) {
+      Random random(4);
+      const size_t T = 76, stride = heads.stride(), width = heads.width();
+      const auto qkv = random_floats(random, T * stride);
+      std::vector<Guarded<float>> results;
+      for (const std::string& isa : available_isas())
+        for (const size_t threads : kThreads) {
+          Context context(threads, isa);
+          const auto fresh = [&] {
+            std::vector<KVCache> caches;
+            for (const size_t length : lengths)
+              caches.emplace_back(2, heads.n_kv_heads, heads.head_dim, length + 3, dtype);
+            return caches;
+          };
+          auto packed = fresh(), alone = fresh(), stepwise = fresh();
+          Guarded<float> together(T * width), each(T * width), steps(T * width);
+          std::vector<KVCache*> all;
+          for (KVCache& cache : packed) all.push_back(&cache);
+          attend_at(context, heads, 1, qkv.data(), all, lengths, together.data());
+          size_t begin = 0;
+          for (size_t s = 0; s < lengths.size(); ++s) {
+            const float* rows = qkv.data() + begin * stride;
+            attend_at(context, heads, 1, rows, {&alone[s]}, {lengths[s]},
+                      each.data() + begin * width);
+            for (size_t i = 0; i < lengths[s]; ++i) {
+              attend_at(context, heads, 1, rows + i * stride, {&stepwise[s]}, {1},
+                        steps.data() + (begin + i) * width);
+              stepwise[s].advance(1);
+            }
+            begin += lengths[s];
+          }
+          CHECK(together.same_bytes(each) && together.same_bytes(steps));
+          CHECK(together.tail_untouched() && each.tail_untouched() && steps.tail_untouched());
+          results.push_back(std::move(together));
+          CHECK(results.back().same_bytes(results.front()));
+        }
+    }
+}
+
+void test_cache_is_a_timeline() {
+  const Heads heads{2, 2, 10};
+  Context context(2, "auto");
+  Random random(5);
+  const size_t T = 900, stride = heads.stride(), width = heads.width();  // lines of several pages
+  const auto qkv = random_floats(random, T * stride);
+  const auto append = [&](KVCache& cache, size_t from, size_t count) {
+    Guarded<float> out(count * width);
+    for (const size_t layer : {0, 1})
+      attend_at(context, heads, layer, qkv.data() + from * stride, {&cache}, {count}, out.data());
+    cache.advance(count);
+    return out;
+  };
+  const auto same = [](const KVCache& a, const KVCache& b) {
+    bool equal = a.length() == b.length();
+    for (size_t layer = 0; layer < a.layers(); ++layer)
+      for (size_t head = 0; head < a.kv_heads(); ++head)
+        for (const bool value : {false, true})
+          equal &= std::memcmp(a.row(layer, value, head, 0), b.row(layer, value, head, 0),
+                               a.length() * a.row_bytes()) == 0;
+    return equal;
+  };
+  for (const DType dtype : {DType::f32, DType::f16}) {
+    KVCache cache(2, 2, 10, T, dtype), straight(2, 2, 10, T, dtype);
+    CHECK(cache.length() == 0 && cache.capacity() == T && cache.used_bytes() == 0);
+    CHECK(cache.head_stride() == 16 && cache.dtype() == dtype);
+    append(cache, 0, 850);
+    CHECK(cache.used_bytes() == 850u * 2 * 2 * 2 * 16 * size_of(dtype));
+    cache.truncate(3);  // gives whole pages back in the middle of every line
+    CHECK(cache.length() == 3);
+    KVCache fork = cache.fork();
+    const auto again = append(cache, 3, 500);
+    append(straight, 0, 3);
+    const auto never_left = append(straight, 3, 500);
+    CHECK(again.same_bytes(never_left) && same(cache, straight));
+
+    CHECK(fork.length() == 3 && fork.capacity() == T);
+    append(fork, 700, 20);  // other tokens: neither sees the other's
+    CHECK(fork.length() == 23 && cache.length() == 503 && same(cache, straight));
+    append(cache, 503, 1), append(straight, 503, 1);
+    CHECK(same(cache, straight));
+
+    CHECK_THROWS(cache.truncate(505), std::out_of_range);
+    CHECK_THROWS(cache.advance(T - 503), std::out_of_range);
+    CHECK_THROWS(cache.advance(SIZE_MAX), std::out_of_range);
+    CHECK(cache.length() == 504);
+    cache.truncate(504), cache.truncate(0);
+    CHECK(cache.length() == 0 && cache.used_bytes() == 0);
+    cache.advance(T);
+    CHECK_THROWS(cache.advance(1), std::out_of_range);
+  }
+  CHECK_THROWS(KVCache(1, 1, 8, 8, DType::bf16), std::invalid_argument);
+  CHECK_THROWS(KVCache(1, size_t{1} << 40, 1024, size_t{1} << 40, DType::f32), std::bad_alloc);
+}
+
+size_t resident_bytes() {
+  size_t total = 0, resident = 0;
+  if (std::FILE* file = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(file, "%zu %zu", &total, &resident) != 2) resident = 0;
+    std::fclose(file);
+  }
+  return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+// Reserving costs nothing, filling commits, truncating gives back.
+void test_memory_is_committed_as_used() {
+  const size_t before = resident_bytes();
+  if (before == 0) return;  // a system without /proc
+  KVCache cache(4, 4, 64, 1 << 20, DType::f32);  // 8 GiB of addresses
+  CHECK(resident_bytes() - before < 8u << 20);
+  const size_t filled = 4096, line = filled * cache.row_bytes();
+  for (size_t layer = 0; layer < 4; ++layer)
+    for (size_t head = 0; head < 4; ++head)
+      for (const bool value : {false, true}) std::memset(cache.row(layer, value, head, 0), 1, line);
+  cache.advance(filled);
+  CHECK(resident_bytes() - before >= cache.used_bytes());
+  cache.truncate(0);
+  CHECK(resident_bytes() - before < 8u << 20);
+  CHECK(*cache.row(3, true, 3, 100) == 0);
+}
+
+void test_region() {
+  Region empty, none(0);
+  CHECK(empty.data() == nullptr && none.data() == nullptr && none.nbytes() == 0);
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  Region region(3 * page + 5);
+  CHECK(region.nbytes() == 3 * page + 5 && reinterpret_cast<uintptr_t>(region.data()) % page == 0);
+  for (size_t i = 0; i < region.nbytes(); ++i) CHECK(region.data()[i] == 0);
+  std::memset(region.data(), 9, region.nbytes());
+  region.discard(1, 3 * page - 1);  // only the whole page inside
+  CHECK(region.data()[page - 1] == 9 && region.data()[page] == 0);
+  CHECK(region.data()[2 * page - 1] == 0 && region.data()[2 * page] == 9);
+  region.discard(10, 10), region.discard(20, 10);
+  CHECK(region.data()[10] == 9);
+  uint8_t* data = region.data();
+  Region moved(std::move(region));
+  CHECK(moved.data() == data);
+  empty = std::move(moved);
+  CHECK(empty.data() == data && empty.nbytes() == 3 * page + 5);
+  CHECK_THROWS(Region(size_t{1} << 62), std::bad_alloc);
+}
+
+void test_instruction_sets() {
+  const auto names = available_isas();
+  CHECK(names.back() == "generic");
+  for (const std::string& name : names) CHECK(kernels_for(name).name == name);
+  CHECK(kernels_for("auto").name == names.front());
+  CHECK_THROWS(kernels_for("sse"), std::invalid_argument);
+}
+
+}  // namespace
+
+int main() {
+  test_linears_on_any_thread_count();
+  test_embed();
+  test_layer_norm_rows();
+  test_attention_in_any_company();
+  test_cache_is_a_timeline();
+  test_memory_is_committed_as_used();
+  test_region();
+  test_instruction_sets();
+  return report("ops");
+}

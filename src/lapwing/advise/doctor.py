@@ -1,0 +1,130 @@
+"""What Lapwing found on this machine, and why it is as fast as it is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import lapwing
+from lapwing import backends
+from lapwing.advise.probe import Measurements, Slowdown, judge, measure
+from lapwing.backends import machine
+
+PACKAGES = ("numpy", "tokenizers", "huggingface_hub", "typer", "rich")
+OPTIONAL_PACKAGES = ("torch", "transformers", "safetensors")
+DOCTOR_BUDGET_S = 1.5
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Read from the system. None: it does not tell, or there is none."""
+
+    version: str
+    python: str
+    platform: str
+    cpu: str | None
+    cpus_usable: int
+    cores_physical: int
+    memory_bytes: int | None
+    backends: tuple[str, ...]
+    backend: str
+    isas: tuple[str, ...]
+    isa: str
+    threads: int
+    cache_folder: Path | None
+    hub_cache_folder: Path
+    packages: dict[str, str | None]
+    optional_packages: dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Facts, measurements, what follows from them, and what to do (None: nothing)."""
+
+    facts: Facts
+    measured: Measurements
+    reference_slowdown: Slowdown
+    advice: str | None
+
+
+def diagnose() -> Diagnosis:
+    """Looks and measures; takes a few seconds. Raises BackendError as `load` would."""
+    facts = collect()
+    isa = facts.isa if facts.backend == "cpu" else "auto"
+    measured = measure(facts.threads, isa, budget_s=DOCTOR_BUDGET_S)
+    return Diagnosis(facts, measured, judge(measured), advise(facts))
+
+
+def collect() -> Facts:
+    """The facts alone, at once."""
+    from huggingface_hub import constants
+
+    backend = backends.create()
+    return Facts(
+        version=lapwing.__version__,
+        python=f"{platform.python_version()} ({sys.executable})",
+        platform=platform.platform(),
+        cpu=machine.cpu_name(),
+        cpus_usable=machine.usable_cpus(),
+        cores_physical=machine.physical_cores(),
+        memory_bytes=machine.total_memory_bytes(),
+        backends=backends.available(),
+        backend=backend.name,
+        isas=backends.available_isas(),
+        isa=backend.isa,
+        threads=backend.threads,
+        cache_folder=cache_folder(),
+        hub_cache_folder=Path(constants.HF_HUB_CACHE),
+        packages={name: _version(name) for name in PACKAGES},
+        optional_packages={name: _version(name) for name in OPTIONAL_PACKAGES},
+    )
+
+
+def cache_folder() -> Path | None:
+    """Where Lapwing keeps its own files: LAPWING_CACHE, XDG_CACHE_HOME/lapwing, ~/.cache/lapwing."""
+    chosen = os.environ.get("LAPWING_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(base):  # others are to be ignored, says the XDG specification
+        return Path(base, "lapwing")
+    try:
+        return Path.home() / ".cache" / "lapwing"
+    except RuntimeError:  # no home
+        return None
+
+
+def advise(facts: Facts) -> str | None:
+    """What would make this machine faster."""
+    if "cpu" not in facts.backends:
+        return compiler_advice(facts.platform)
+    if facts.backend == "reference":
+        return "LAPWING_BACKEND asks for the reference; unset it to use the compiled core."
+    if facts.isa != facts.isas[0]:
+        return f"LAPWING_ISA asks for {facts.isa}; unset it to use {facts.isas[0]}."
+    return None
+
+
+def compiler_advice(platform_name: str) -> str:
+    """How to get the compiled core."""
+    if platform_name.startswith("macOS"):
+        how = "xcode-select --install"
+    elif platform_name.startswith("Windows"):
+        how = "install Visual Studio's C++ build tools"
+    else:
+        how = "apt install g++, dnf install gcc-c++ or pacman -S gcc"
+    return (
+        f"Install a C++20 compiler ({how}), then install lapwing again from where you had it: "
+        "pip install --force-reinstall --no-deps --no-cache-dir …"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,150 @@
+"""How fast each backend decodes here, and how much slower the NumPy reference is."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapwing import backends
+from lapwing.backends.base import Backend, Layout, Matrix
+from lapwing.backends.reference import PlaneMatrix, ReferenceBackend
+from lapwing.engine.session import Session
+from lapwing.layers.ops import Ops
+from lapwing.models.registry import build
+from lapwing.quant import scheme
+from lapwing.quant.recipe import Recipe
+from lapwing.weights.checkpoint import Checkpoint
+from lapwing.weights.hub import bundled_models
+
+MODEL, DTYPE = "tales", "int8"
+WARM_UP_TOKENS = 8
+TOKENS = 32
+BUDGET_S = 0.5  # of decoding, on each backend; one token is always measured
+BANDWIDTH_BYTES = 128 << 20  # beyond the caches of a laptop
+BANDWIDTH_PASSES = 4
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Decoding of `tales` at int8, tokens/s, and reading of memory. None: not measured."""
+
+    compiled_tps: float | None
+    reference_tps: float | None
+    read_bytes_per_s: float | None
+    bytes_per_token: int  # of weights, at int8
+
+
+@dataclass(frozen=True)
+class Slowdown:
+    """How many times slower the reference is.
+
+    of_compiled: than the compiled core, both measured. of_memory: than one pass over the weights at
+    the measured read bandwidth, a physical limit that no program exceeds for a model larger than
+    the caches, and not a speed that was seen.
+    """
+
+    of_compiled: float | None
+    of_compiled_missing: str | None  # why it is None
+    of_memory: float | None
+
+
+def judge(measured: Measurements) -> Slowdown:
+    """Ratios of measurements."""
+    compiled, reference = measured.compiled_tps, measured.reference_tps
+    of_compiled = of_memory = missing = None
+    if reference is None:
+        missing = "the reference was not measured"
+    elif compiled is None:
+        missing = "this installation has no compiled core to compare with"
+    else:
+        of_compiled = compiled / reference
+    if reference is not None and measured.read_bytes_per_s is not None:
+        of_memory = measured.read_bytes_per_s / measured.bytes_per_token / reference
+    return Slowdown(of_compiled, missing, of_memory)
+
+
+def measure(
+    threads: int, isa: str = "auto", *, bandwidth: bool = True, budget_s: float = BUDGET_S
+) -> Measurements:
+    """Takes about a second. Without a compiled core, its speed stays None."""
+    reference_tps, bytes_per_token = decode_speed(_NoiseBackend(threads), budget_s=budget_s)
+    compiled_tps = None
+    if "cpu" in backends.available():
+        compiled_tps, _ = decode_speed(backends.create("cpu", threads, isa), budget_s=budget_s)
+    read = read_bandwidth(threads, isa) if bandwidth else None
+    return Measurements(compiled_tps, reference_tps, read, bytes_per_token)
+
+
+def decode_speed(
+    backend: Backend, *, budget_s: float = BUDGET_S, clock: Clock = time.perf_counter
+) -> tuple[float, int]:
+    """Decoded tokens/s (from the median token, after a warm-up), and bytes a token reads."""
+    with Checkpoint(bundled_models()[MODEL]) as checkpoint:
+        ops = Ops(backend, Recipe(DTYPE))
+        network = build(checkpoint, ops)
+        for parameter in ops.parameters:
+            parameter.load()
+        session = Session(network, network.kv_cache(WARM_UP_TOKENS + TOKENS))
+        session.feed(range(1, 1 + WARM_UP_TOKENS), DTYPE)
+        durations_s: list[float] = []
+        while len(durations_s) < TOKENS and sum(durations_s) < budget_s:
+            began_s = clock()
+            session.feed([1], DTYPE)
+            durations_s.append(clock() - began_s)
+        bytes_per_token = sum(p.bytes_per_token(DTYPE) for p in ops.parameters)
+        for parameter in ops.parameters:
+            parameter.release()
+    return 1 / statistics.median(durations_s), bytes_per_token
+
+
+def read_bandwidth(threads: int, isa: str = "auto", size_bytes: int = BANDWIDTH_BYTES) -> float:
+    """Bytes/s of the fastest of a few passes over a large array, read by `threads` threads.
+
+    The compiled core reads where there is one, else NumPy.
+    """
+    data = np.ones(size_bytes, np.uint8)
+    with ThreadPoolExecutor(threads) as pool:
+        read = _reader(data, threads, isa, pool)
+        seconds = []
+        for _ in range(BANDWIDTH_PASSES):
+            began_s = time.perf_counter()
+            read()
+            seconds.append(time.perf_counter() - began_s)
+    return data.nbytes / min(seconds)
+
+
+def _reader(
+    data: NDArray[np.uint8], threads: int, isa: str, pool: ThreadPoolExecutor
+) -> Callable[[], object]:
+    if "cpu" in backends.available():
+        from lapwing import _native
+
+        context = _native.Context(threads, isa)
+        return lambda: _native.sum_words(context, data)
+    parts = np.array_split(data.view(np.uint64), threads)
+    return lambda: list(pool.map(np.add.reduce, parts))  # NumPy lets other threads run meanwhile
+
+
+class _NoiseBackend(ReferenceBackend):
+    """The reference on planes of the right shape that hold noise.
+
+    Packing in NumPy takes seconds, and how long a pass takes does not depend on the values.
+    """
+
+    def planes(self, data: NDArray[Any], dtype: str, layout: Layout, *, refine: bool) -> Matrix:
+        """See Backend."""
+        N, K = data.shape if layout == "nk" else data.shape[::-1]
+        R, rng = scheme.row_group_count(N), np.random.default_rng(0)
+        base = rng.integers(0, 256, (R, scheme.base_stride(K)), np.uint8)
+        low = rng.integers(0, 256, (R, scheme.refine_stride(K)), np.uint8) if refine else None
+        factors = np.full((R, 2), 1e-5, np.float32)
+        return PlaneMatrix(scheme.PlaneArrays(N, K, base, low, factors))

@@ -1,0 +1,64 @@
+"""`lapwing pull`: fetch a model from the hub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lapwing.cli import options
+from lapwing.cli.terminal import print_json, say, table
+from lapwing.errors import RequestError
+from lapwing.units import format_bytes
+
+if TYPE_CHECKING:
+    from lapwing.weights.hub import DownloadPlan
+
+
+def command(name: options.HubName, json: options.Json = False) -> None:
+    """Fetch a model into the hub's cache.
+
+    Files that are there are not fetched again; one that broke off goes on where it stopped.
+    """
+    from lapwing.weights import hub
+
+    refuse_local(name, "there is nothing to fetch")
+    plan = hub.plan_download(*hub.parse_hub_name(name))
+    if not json:
+        _print_plan(plan)
+    directory = hub.download(plan, progress=not json)
+    if json:
+        print_json(
+            {
+                "model": plan.repo_id,
+                "revision": plan.revision,
+                "commit": plan.commit,
+                "files": plan.files,
+                "total_bytes": plan.total_bytes,
+                "fetched_bytes": plan.remaining_bytes,
+                "directory": directory,
+            }
+        )
+        return
+    say(f"{name} is in {directory}")
+
+
+def refuse_local(name: str, consequence: str) -> None:
+    """Raises RequestError for a directory and for a bundled model."""
+    from pathlib import Path
+
+    from lapwing.weights.hub import bundled_models
+
+    if Path(name).is_dir():
+        raise RequestError(f"{name} is a directory on this machine; {consequence}.")
+    if name in bundled_models():
+        raise RequestError(f"{name} is part of lapwing; {consequence}.")
+
+
+def _print_plan(plan: DownloadPlan) -> None:
+    rows = [(f.name, format_bytes(f.size_bytes), "here" if f.cached else "") for f in plan.files]
+    print(table(("file", "size", ""), rows, right="size"))
+    commit = "" if plan.revision == plan.commit else f" ({plan.commit[:12]})"
+    what = f"{plan.repo_id}@{plan.revision}{commit}: {format_bytes(plan.total_bytes)}"
+    if plan.remaining_bytes:
+        print(f"{what}, {format_bytes(plan.remaining_bytes)} to fetch", flush=True)
+    else:
+        print(f"{what}, all of it here", flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from pathlib import Path
 
 import lapwing
 from lapwing import backends
-from lapwing.advise.probe import Measurements, Slowdown, judge, measure
+from lapwing.advise.first_run import cache_folder
+from lapwing.advise.probe import measure
+from lapwing.advise.slowdown import Measurements, Slowdown, compiler_advice, judge
 from lapwing.backends import machine
 
 PACKAGES = ("numpy", "tokenizers", "huggingface_hub", "typer", "rich")
@@ -84,20 +85,6 @@ def collect() -> Facts:
     )
 
 
-def cache_folder() -> Path | None:
-    """Where Lapwing keeps its own files: LAPWING_CACHE, XDG_CACHE_HOME/lapwing, ~/.cache/lapwing."""
-    chosen = os.environ.get("LAPWING_CACHE")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):  # others are to be ignored, says the XDG specification
-        return Path(base, "lapwing")
-    try:
-        return Path.home() / ".cache" / "lapwing"
-    except RuntimeError:  # no home
-        return None
-
-
 def advise(facts: Facts) -> str | None:
     """What would make this machine faster."""
     if "cpu" not in facts.backends:
@@ -107,20 +94,6 @@ def advise(facts: Facts) -> str | None:
     if facts.isa != facts.isas[0]:
         return f"LAPWING_ISA asks for {facts.isa}; unset it to use {facts.isas[0]}."
     return None
-
-
-def compiler_advice(platform_name: str) -> str:
-    """How to get the compiled core."""
-    if platform_name.startswith("macOS"):
-        how = "xcode-select --install"
-    elif platform_name.startswith("Windows"):
-        how = "install Visual Studio's C++ build tools"
-    else:
-        how = "apt install g++, dnf install gcc-c++ or pacman -S gcc"
-    return (
-        f"Install a C++20 compiler ({how}), then install lapwing again from where you had it: "
-        "pip install --force-reinstall --no-deps --no-cache-dir …"
-    )
 
 
 def _version(package: str) -> str | None:

@@ -6,13 +6,13 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lapwing import backends
+from lapwing.advise.slowdown import Measurements
 from lapwing.backends.base import Backend, Layout, Matrix
 from lapwing.backends.reference import PlaneMatrix, ReferenceBackend
 from lapwing.engine.session import Session
@@ -31,45 +31,6 @@ BANDWIDTH_BYTES = 128 << 20  # beyond the caches of a laptop
 BANDWIDTH_PASSES = 4
 
 Clock = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """Decoding of `tales` at int8, tokens/s, and reading of memory. None: not measured."""
-
-    compiled_tps: float | None
-    reference_tps: float | None
-    read_bytes_per_s: float | None
-    bytes_per_token: int  # of weights, at int8
-
-
-@dataclass(frozen=True)
-class Slowdown:
-    """How many times slower the reference is.
-
-    of_compiled: than the compiled core, both measured. of_memory: than one pass over the weights at
-    the measured read bandwidth, a physical limit that no program exceeds for a model larger than
-    the caches, and not a speed that was seen.
-    """
-
-    of_compiled: float | None
-    of_compiled_missing: str | None  # why it is None
-    of_memory: float | None
-
-
-def judge(measured: Measurements) -> Slowdown:
-    """Ratios of measurements."""
-    compiled, reference = measured.compiled_tps, measured.reference_tps
-    of_compiled = of_memory = missing = None
-    if reference is None:
-        missing = "the reference was not measured"
-    elif compiled is None:
-        missing = "this installation has no compiled core to compare with"
-    else:
-        of_compiled = compiled / reference
-    if reference is not None and measured.read_bytes_per_s is not None:
-        of_memory = measured.read_bytes_per_s / measured.bytes_per_token / reference
-    return Slowdown(of_compiled, missing, of_memory)
 
 
 def measure(

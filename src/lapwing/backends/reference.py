@@ -31,7 +31,10 @@ class DenseMatrix:
 
 
 class PlaneMatrix:
-    """Quantized weights, decoded afresh for every use."""
+    """Quantized weights. What a precision reads of them is decoded once and kept as float32.
+
+    This backend is there to be right and to run anywhere, not to be small.
+    """
 
     def __init__(self, planes: scheme.PlaneArrays) -> None:
         self.planes = planes
@@ -39,6 +42,13 @@ class PlaneMatrix:
         self.refine_bytes = 0 if planes.refine is None else planes.refine.nbytes
         self.base_bytes = planes.nbytes - self.refine_bytes
         self.owned_bytes = planes.nbytes
+        self._decoded: dict[str, Floats] = {}
+
+    def read(self, precision: str) -> Floats:
+        """[N, K] as `int4` or `int8` reads it."""
+        if precision not in self._decoded:
+            self._decoded[precision] = scheme.decode(self.planes, precision)
+        return self._decoded[precision]
 
 
 class ArrayKVStore:
@@ -155,7 +165,7 @@ class ReferenceBackend:
     def _rows(self, matrix: Matrix, rows: Any) -> Floats:
         if isinstance(matrix, PlaneMatrix):
             precision = "int8" if matrix.planes.refine is not None else "int4"
-            return scheme.decode(matrix.planes, precision)[rows]
+            return matrix.read(precision)[rows]
         dense = cast(DenseMatrix, matrix)
         return to_f32(dense.data[rows], dense.dtype)
 
@@ -184,7 +194,7 @@ class ReferenceBackend:
     ) -> Floats:
         """See Backend."""
         if isinstance(matrix, PlaneMatrix):
-            out = quantize_rows(x) @ scheme.decode(matrix.planes, precision).T
+            out = quantize_rows(x) @ matrix.read(precision).T
         else:
             out = x @ self._rows(matrix, slice(None)).T
         if bias is not None:

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import platform
+
 from lapwing import backends
 from lapwing.advise import first_run
+from lapwing.advise.slowdown import describe_reference, format_ratio, judge
 from lapwing.backends.base import Backend
 from lapwing.cli.terminal import counted, say
 
 
 def warn_of_reference(backend: Backend) -> None:
     """Every time the reference is in use; measures the first time."""
-    name = first_run.key(backend.name, backend.isa)
+    name = first_run.key(backend.name, backend.isa, backends.available())
     compiled_core = "cpu" in backends.available()
     measured = first_run.recall(name) or first_run.measure_and_remember(
         name, backend.threads, "auto", bandwidth=not compiled_core
     )
-    say(first_run.describe_reference(measured, compiled_core=compiled_core), "warning")
+    text = describe_reference(
+        measured, compiled_core=compiled_core, platform_name=platform.platform()
+    )
+    say(text, "warning")
 
 
 def introduce_compiled(backend: Backend) -> None:
-    """Once per version, backend, instruction set and processor."""
-    name = first_run.key(backend.name, backend.isa)
+    """Once per version, backend, instruction set and processor; measures, then says it.
+
+    Silent where it could not be remembered: what was chosen is in every closing line.
+    """
+    name = first_run.key(backend.name, backend.isa, backends.available())
     if first_run.recall(name):
         return
     measured = first_run.measure_and_remember(name, backend.threads, backend.isa, bandwidth=False)
-    told = first_run.describe_compiled(measured)
-    say(
-        f"first run: {backend.name} backend, {backend.isa}, {counted(backend.threads, 'thread')}"
-        + (f"; {told}" if told else ""),
-        "note",
-    )
+    slowdown = judge(measured).of_compiled if measured else None
+    if slowdown:
+        say(
+            f"first run: {backend.name} backend, {backend.isa}, "
+            f"{counted(backend.threads, 'thread')}; the NumPy reference would be "
+            f"{format_ratio(slowdown)} slower here (measured)",
+            "note",
+        )

@@ -103,6 +103,11 @@ class Model:
         return self.config.context_length
 
     @property
+    def eos_token_ids(self) -> frozenset[int]:
+        """Tokens that end a text; empty where the checkpoint names none."""
+        return self._eos
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """Text ↔ ids. Raises TokenizerError where the model's directory has none."""
         return self._tokenizer.result()

@@ -22,7 +22,7 @@ Region::Region(size_t nbytes, bool dense) : nbytes_(nbytes) {
   }
   data_ = static_cast<uint8_t*>(p);
 #ifdef MADV_HUGEPAGE
-  constexpr size_t kLarge = size_t{4} << 20;
+  constexpr size_t kLarge = size_t{2} << 20;
   if (dense && nbytes >= kLarge) madvise(p, nbytes, MADV_HUGEPAGE);
 #else
   (void)dense;

@@ -51,7 +51,13 @@ void linear(Context& context, const DenseView& w, const float* x, size_t T, cons
             float* out) {
   const size_t each = round64(dense_scratch_bytes(w.K));
   uint8_t* scratch = context.worker_scratch(each);
-  const Pieces pieces = divide(w.N, w.K * T, context.pool.threads(), 64);
+  Pieces pieces = divide(w.N, w.K * T, context.pool.threads(), 64);
+  if (w.layout == Layout::kn && T <= 2) {
+    // Rows are read a stretch at a time: the longer the stretches, the better they stream.
+    const size_t halves = ceil_div(w.N, 2 * context.pool.threads());
+    pieces.size = std::max(pieces.size, ceil_div(halves, 64) * 64);
+    pieces.count = ceil_div(w.N, pieces.size);
+  }
   context.pool.run(pieces.count, [&](size_t piece, size_t worker) {
     const size_t first = piece * pieces.size, last = std::min(w.N, first + pieces.size);
     context.kernels.dense_linear(w, x, T, first, last, e, out, scratch + worker * each);

@@ -61,6 +61,8 @@ static inline void dot_tile(const typename From::Element* w, const float* x, siz
 #pragma GCC unroll 16
     for (size_t r = 0; r < R; ++r) {
       const F8 row = From::load8(w + r * K + k);
+      if (T == 1)
+        __builtin_prefetch(w + (R + r) * K + k, 0, 2);  // the next rows: one pass, no reuse
 #pragma GCC unroll 16
       for (size_t t = 0; t < T; ++t) acc[r][t] = fma(row, v[t], acc[r][t]);
     }
@@ -168,11 +170,12 @@ static void linear_kn_panels(const DenseView& w, const float* x, size_t T, size_
 }
 
 // Few tokens: rows of the matrix stream by, the sums of a stretch of outputs stay in cache. Rows
-// lie too far apart for the hardware to see the next ones coming, so they are prefetched.
+// lie too far apart for the hardware to see the next ones coming: they are prefetched, into L2,
+// which leaves the few line buffers of L1 to the loads.
 template <class From, size_t T>
 static void linear_kn_stream(const DenseView& w, const float* x, size_t first, size_t last,
                              const Epilogue& e, float* out) {
-  constexpr size_t kStretch = 1024, kDepth = 4;
+  constexpr size_t kStretch = 2048, kDepth = 4;
   constexpr size_t kLine = 64 / sizeof(typename From::Element);
   const auto* data = static_cast<const typename From::Element*>(w.data);
   alignas(32) float sums[T][kStretch];
@@ -206,7 +209,8 @@ static void linear_kn_stream(const DenseView& w, const float* x, size_t first, s
       for (; i + kLine <= whole; i += kLine) {
         if (more)
 #pragma GCC unroll 8
-          for (size_t d = 0; d < kDepth; ++d) __builtin_prefetch(rows + (kDepth + d) * w.N + i);
+          for (size_t d = 0; d < kDepth; ++d)
+            __builtin_prefetch(rows + (kDepth + d) * w.N + i, 0, 2);
 #pragma GCC unroll 8
         for (size_t j = 0; j < kLine; j += 8) columns(i + j);
       }

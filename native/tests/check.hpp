@@ -34,25 +34,27 @@ inline void fail(const char* file, int line, const std::string& what) {
 }
 
 #define CHECK(condition) CHECK_AS(condition, std::string())
-#define CHECK_AS(condition, where)                                                        \
-  do {                                                                                    \
-    if (!(condition))                                                                     \
+#define CHECK_AS(condition, where)                                                         \
+  do {                                                                                     \
+    if (!(condition))                                                                      \
       ::lapwing::test::fail(__FILE__, __LINE__, std::string(#condition) + "  " + (where)); \
   } while (false)
-#define CHECK_THROWS(expression, Exception)                                                 \
-  do {                                                                                      \
-    bool thrown = false;                                                                    \
-    try {                                                                                   \
-      expression;                                                                           \
-    } catch (const Exception&) {                                                            \
-      thrown = true;                                                                        \
-    }                                                                                       \
+#define CHECK_THROWS(expression, Exception)                                                    \
+  do {                                                                                         \
+    bool thrown = false;                                                                       \
+    try {                                                                                      \
+      expression;                                                                              \
+    } catch (const Exception&) {                                                               \
+      thrown = true;                                                                           \
+    }                                                                                          \
     if (!thrown) ::lapwing::test::fail(__FILE__, __LINE__, #expression " throws " #Exception); \
   } while (false)
 
 inline int report(const char* name) {
-  if (failures == 0) std::printf("%s: ok\n", name);
-  else std::fprintf(stderr, "%s: %d checks failed\n", name, failures);
+  if (failures == 0)
+    std::printf("%s: ok\n", name);
+  else
+    std::fprintf(stderr, "%s: %d checks failed\n", name, failures);
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -69,8 +71,7 @@ class Random {
   // Nearly normal, variance 1.
   float normal() {
     float sum = 0;
-    for (int i = 0; i < 4; ++i)
-      sum += static_cast<float>(next() >> 40) * 0x1p-24f - 0.5f;
+    for (int i = 0; i < 4; ++i) sum += static_cast<float>(next() >> 40) * 0x1p-24f - 0.5f;
     return sum * 1.7320508f;
   }
 
@@ -134,8 +135,7 @@ inline uint16_t to_half_bits(float value) {  // by truncation: any bits will do 
   return static_cast<uint16_t>((bits >> 16 & 0x8000u) | (exponent + 15) << 10 |
                                (bits >> 13 & 0x3ffu));
 }
-inline Guarded<uint8_t> random_weights(Random& random, DType dtype, size_t count,
-                                       float scale = 1) {
+inline Guarded<uint8_t> random_weights(Random& random, DType dtype, size_t count, float scale = 1) {
   Guarded<uint8_t> bytes(count * size_of(dtype));
   for (size_t i = 0; i < count; ++i) {
     const float value = random.normal() * scale;

@@ -1,9 +1,8 @@
 // Every kernel of every instruction set equals the generic one, bit for bit, at ragged sizes, and
 // gives a token the same bits whatever stands beside it.
-#include "kernels.hpp"
-
 #include "check.hpp"
 #include "encode.hpp"
+#include "kernels.hpp"
 #include "kernels/vec_generic.hpp"
 
 using namespace lapwing;
@@ -107,8 +106,7 @@ struct Activations {
   Guarded<float> scale, sum;
   QuantizedRows rows(size_t t, size_t K) const {
     const size_t groups = group_count(K);
-    return {codes.data() + t * groups * kGroup, scale.data() + t * groups,
-            sum.data() + t * groups};
+    return {codes.data() + t * groups * kGroup, scale.data() + t * groups, sum.data() + t * groups};
   }
 };
 
@@ -129,9 +127,9 @@ void test_quantize_row(const Kernels& fast) {
     for (const float scale : {1.0f, 1e-31f, 1e30f, 0.0f}) {
       for (size_t k = 0; k < K; ++k) x[k] *= scale;
       const Activations a = quantized(generic_kernels(), x, 1, K), b = quantized(fast, x, 1, K);
-      CHECK_AS(a.codes.same_bytes(b.codes) && a.scale.same_bytes(b.scale) &&
-                   a.sum.same_bytes(b.sum),
-               at("K", K));
+      CHECK_AS(
+          a.codes.same_bytes(b.codes) && a.scale.same_bytes(b.scale) && a.sum.same_bytes(b.sum),
+          at("K", K));
       for (size_t k = K; k < a.codes.size(); ++k) CHECK(a.codes[k] == 0);
       for (size_t g = 0; g < group_count(K); ++g) {
         float amax = 0;
@@ -165,8 +163,7 @@ GuardedPlanes random_planes(uint64_t seed, size_t N, size_t K, bool extreme) {
   Random random(seed);
   const size_t row_groups = row_group_count(N);
   GuardedPlanes p{N, K, Guarded<uint8_t>(row_groups * base_stride(K)),
-                  Guarded<uint8_t>(row_groups * refine_stride(K)),
-                  Guarded<float>(row_groups * 2)};
+                  Guarded<uint8_t>(row_groups * refine_stride(K)), Guarded<float>(row_groups * 2)};
   for (size_t i = 0; i < p.base.size(); ++i)
     p.base[i] = extreme ? 0xff : static_cast<uint8_t>(random.next());
   for (size_t i = 0; i < p.refine.size(); ++i)
@@ -233,15 +230,15 @@ void test_plane_linear_is_the_formula() {
   const Activations q = quantized(generic_kernels(), x, T, K);
   std::vector<float> out(T * N), row(K);
   for (const Precision precision : {Precision::int4, Precision::int8}) {
-    generic_kernels().plane_linear(planes.view(), precision, q.rows(0, K), T, 0,
-                                   row_group_count(N), {}, out.data(), nullptr);
+    generic_kernels().plane_linear(planes.view(), precision, q.rows(0, K), T, 0, row_group_count(N),
+                                   {}, out.data(), nullptr);
     for (size_t n = 0; n < N; ++n) {
       decode_row(planes.view(), precision, n, row.data());
       for (size_t t = 0; t < T; ++t) {
         double sum = 0, size = 0;
         for (size_t k = 0; k < K; ++k) {
-          const double term = static_cast<double>(row[k]) * q.codes[t * 96 + k] *
-                              q.scale[t * 3 + k / 32];
+          const double term =
+              static_cast<double>(row[k]) * q.codes[t * 96 + k] * q.scale[t * 3 + k / 32];
           sum += term;
           size += std::fabs(term);
         }
@@ -316,9 +313,9 @@ void test_dense_linear(const Kernels& fast) {
             for (size_t n = 0; n < N; ++n) {
               double sum = 0, size = 0;
               for (size_t k = 0; k < K; ++k) {
-                const double term = static_cast<double>(
-                                        wide[layout == Layout::nk ? n * K + k : k * N + n]) *
-                                    x[t * K + k];
+                const double term =
+                    static_cast<double>(wide[layout == Layout::nk ? n * K + k : k * N + n]) *
+                    x[t * K + k];
                 sum += term, size += std::fabs(term);
               }
               CHECK_AS(std::fabs(sums[t * N + n] - sum) <= 1e-5 * size, where);

@@ -1,11 +1,10 @@
 // Fused operations on a pool of threads, the KV cache, and memory from the system.
-#include "ops.hpp"
-
 #include <unistd.h>
 
 #include <stdexcept>
 
 #include "check.hpp"
+#include "ops.hpp"
 
 using namespace lapwing;
 using namespace lapwing::test;
@@ -94,8 +93,7 @@ void test_layer_norm_rows() {
     for (const size_t threads : kThreads) {
       Context context(threads, isa);
       results.emplace_back(T * D);
-      layer_norm(context, x.data(), T, D, weight.data(), bias.data(), 1e-5f,
-                 results.back().data());
+      layer_norm(context, x.data(), T, D, weight.data(), bias.data(), 1e-5f, results.back().data());
       CHECK(results.back().same_bytes(results.front()) && results.back().tail_untouched());
     }
 }
@@ -224,7 +222,7 @@ size_t resident_bytes() {
 // Reserving costs nothing, filling commits, truncating gives back.
 void test_memory_is_committed_as_used() {
   const size_t before = resident_bytes();
-  if (before == 0) return;  // a system without /proc
+  if (before == 0) return;                       // a system without /proc
   KVCache cache(4, 4, 64, 1 << 20, DType::f32);  // 8 GiB of addresses
   CHECK(resident_bytes() - before < 8u << 20);
   const size_t filled = 4096, line = filled * cache.row_bytes();

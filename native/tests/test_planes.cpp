@@ -1,8 +1,7 @@
 // The plane format: where every nibble lies, what is read back, and who may encode it.
-#include "planes.hpp"
-
 #include "check.hpp"
 #include "encode.hpp"
+#include "planes.hpp"
 
 using namespace lapwing;
 using namespace lapwing::test;
@@ -104,8 +103,8 @@ void test_bounds() {
       for (size_t k = 0; k < K; ++k) {
         const size_t g = k / kGroup;
         const float s = base[scale_offset(g) + n % 8] * planes.factors()[n / 8 * 2];
-        const float m = static_cast<int8_t>(base[centre_offset(g) + n % 8]) *
-                        planes.factors()[n / 8 * 2 + 1];
+        const float m =
+            static_cast<int8_t>(base[centre_offset(g) + n % 8]) * planes.factors()[n / 8 * 2 + 1];
         const float x = w[n * K + k], slack = 4e-6f * (std::fabs(x) + std::fabs(m) + s);
         if (x < m - s / 2 || x > m + 15.5f * s) continue;
         CHECK_AS(std::fabs(x - w4[k]) <= s / 2 + slack, at("int4", N, K, n * K + k));
@@ -163,8 +162,7 @@ void test_exact_groups() {
     const float v = random.normal();
     std::vector<float> values(8 * K);
     for (size_t n = 0; n < 8; ++n)
-      for (size_t k = 0; k < K; ++k)
-        values[n * K + k] = n % 3 == 0 ? v : n % 3 == 1 ? -v : 0.0f;
+      for (size_t k = 0; k < K; ++k) values[n * K + k] = n % 3 == 0 ? v : n % 3 == 1 ? -v : 0.0f;
     const Planes planes = encoded(of_floats(8, K, values));
     Guarded<float> row(K);
     for (const Precision precision : {Precision::int4, Precision::int8})

@@ -1,6 +1,4 @@
 // The thread pool: every piece exactly once, whatever else happens around it.
-#include "thread_pool.hpp"
-
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +7,7 @@
 #include <optional>
 
 #include "check.hpp"
+#include "thread_pool.hpp"
 
 using namespace lapwing;
 using namespace lapwing::test;

@@ -12,15 +12,15 @@ from lapwing import _native
 from lapwing.backends.base import BadWeightError, Floats, Ids, KVStore, Layout, Matrix
 
 
-def _bytes(data: NDArray[Any]) -> NDArray[np.uint8]:
-    """The same memory as flat bytes; contiguous input is not copied."""
-    return np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+def _aligned(data: NDArray[Any]) -> NDArray[Any]:
+    """The same memory, unless it is not contiguous or a file has it at an odd byte: then a copy."""
+    return np.require(data, requirements=("C", "A"))
 
 
 def _dense(data: NDArray[Any], dtype: str, layout: Layout) -> _native.Dense:
     rows, columns = data.shape if data.ndim == 2 else (1, data.size)
     N, K = (rows, columns) if layout == "nk" else (columns, rows)
-    return _native.Dense(_bytes(data), dtype, layout, N, K)
+    return _native.Dense(_aligned(data).reshape(-1).view(np.uint8), dtype, layout, N, K)
 
 
 class DenseMatrix:
@@ -29,6 +29,7 @@ class DenseMatrix:
     refine_bytes = 0
 
     def __init__(self, data: NDArray[Any], dtype: str, layout: Layout) -> None:
+        data = _aligned(data)
         self.handle = _dense(data, dtype, layout)
         self.N, self.K = self.handle.N, self.handle.K
         self.base_bytes = data.nbytes

@@ -94,7 +94,8 @@ def dispatch(args: Sequence[str], *, debug: bool) -> int:
         raise KeyboardInterrupt from None
     except UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "lapwing"
-        raise RequestError(f"{error.format_message()} See '{where} --help'.") from None
+        message = error.format_message().rstrip(".")
+        raise RequestError(f"{message}. See '{where} --help'.") from None
     return 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 INTERRUPTED = 130  # as a shell reports SIGINT
 BROKEN_PIPE = 141  # as a shell reports SIGPIPE
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(error, debug)
 
 
-def take_debug(args: Sequence[str], env: os._Environ[str]) -> tuple[list[str], bool]:
+def take_debug(args: Sequence[str], env: Mapping[str, str]) -> tuple[list[str], bool]:
     """`--debug` may stand anywhere before `--`; LAPWING_DEBUG says the same."""
     end = args.index("--") if "--" in args else len(args)
     rest = [arg for arg in args[:end] if arg != "--debug"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lapwing.cli import options
@@ -39,12 +40,22 @@ def command(name: options.HubName, json: options.Json = False) -> None:
         )
         return
     say(f"{name} is in {directory}")
+    _warn_of_family(directory)
+
+
+def _warn_of_family(directory: Path) -> None:
+    from lapwing.errors import ConfigError
+    from lapwing.models.registry import FAMILIES
+    from lapwing.weights.files import CONFIG
+    from lapwing.weights.jsonfile import read_json_object
+
+    model_type = read_json_object(directory / CONFIG, ConfigError).get("model_type")
+    if model_type not in FAMILIES:
+        say(f"this version runs {', '.join(FAMILIES)}, not {model_type!r}", "warning")
 
 
 def refuse_local(name: str, consequence: str) -> None:
     """Raises RequestError for a directory and for a bundled model."""
-    from pathlib import Path
-
     from lapwing.weights.hub import bundled_models
 
     if Path(name).is_dir():

@@ -45,8 +45,10 @@ class GenerationRequest:
     def of(cls, arguments: dict[str, Any]) -> GenerationRequest:
         """From keyword arguments, Hugging Face's spellings included. Raises RequestError."""
         values = canonical(arguments)
-        if "do_sample" in values and not values.pop("do_sample"):
-            values["temperature"] = 0.0
+        if "do_sample" in values:
+            if not values.pop("do_sample"):
+                values["temperature"] = 0.0
+            values.setdefault("temperature", 1.0)  # as transformers has it
         known = cls.__dataclass_fields__.keys()
         unknown = [key for key in values if key not in known]
         if unknown:
@@ -87,7 +89,10 @@ class GenerationRequest:
 def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
     if stop is None:
         return ()
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    try:
+        stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    except TypeError:
+        stops = (stop,)  # refused below
     for text in stops:
         if not isinstance(text, str) or not text:
             raise RequestError(f"stop: expected non-empty strings, got {text!r}")

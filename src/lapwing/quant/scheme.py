@@ -186,6 +186,8 @@ def _sum32(x: FloatMatrix) -> FloatMatrix:
     return total
 
 
+# A group of one value among others of one value has scales of almost 0; it is set by hand below.
+@np.errstate(over="ignore", invalid="ignore")
 def _search(w: FloatMatrix, factors: FloatMatrix) -> GroupCodes:
     """Codes for w [row groups, 8, G, 32]; every step in float32 and in the core's order."""
     one, seven_half, sixteenth = np.float32(1), np.float32(7.5), np.float32(1 / 16)

@@ -15,113 +15,121 @@ static inline __m256i broadcast4(const int8_t* p) {
   return _mm256_set1_epi32(v);
 }
 
-struct GroupScales {
-  F8 s, m;
-};
-
-// s and m of 8 rows for one group, as the formula of the precision wants them.
+// A finished row group: Σ s_code·v and Σ m_code·Σx, times the factors they share.
 template <bool Both>
-static inline GroupScales group_scales(const uint8_t* base, size_t g, F8 scale_factor,
-                                       F8 centre_factor) {
-  F8 s = mul(load_codes(base + scale_offset(g)), scale_factor);
-  F8 m = mul(load_codes(reinterpret_cast<const int8_t*>(base + centre_offset(g))), centre_factor);
-  if (Both) {
-    m = fma(s, set1(-7.5f / 16), m);
-    s = mul(s, set1(1.0f / 16));
-  }
-  return {s, m};
+static inline F8 join(F8 scaled, F8 centred, const float* factors) {
+  const float scale_factor = Both ? factors[0] * (1.0f / 16) : factors[0];
+  return fma(centred, set1(factors[1]), mul(scaled, set1(scale_factor)));
 }
 
-// Asks for the cache lines of one group in the next tile, into L2: a row group is too short for the
-// hardware to see where the next one begins.
-static inline void prefetch_group(const uint8_t* p) {
-  for (size_t line = 0; line < kGroupNibbleBytes + 16; line += 64)
-    __builtin_prefetch(p + line, 0, 2);
+// v of a group: the integer sums in units of the activations; see planes_plain.hpp.
+template <bool Both>
+static inline F8 group_value(__m256i total, F8 scale, F8 sum) {
+  const F8 v = mul(_mm256_cvtepi32_ps(total), scale);
+  return Both ? fma(set1(-7.5f), sum, v) : v;
 }
 
-// Σ nibble·code over a group, R row groups × T tokens, as pairs in int16 lanes.
-template <size_t R, size_t T>
-static inline __attribute__((always_inline)) void nibble_sums(const uint8_t* const (&nibbles)[R],
-                                                              size_t offset,
-                                                              const int8_t* const (&codes)[T],
-                                                              __m256i (&sums)[R][T]) {
-  const __m256i mask = _mm256_set1_epi8(15);
-#pragma GCC unroll 4
-  for (size_t i = 0; i < kGroupUnits; ++i) {
-    __m256i low[R], high[R];
-#pragma GCC unroll 2
-    for (size_t r = 0; r < R; ++r) {
-      const __m256i both = load_bytes(nibbles[r] + offset + i * kUnitBytes);
-      low[r] = _mm256_and_si256(both, mask);
-      high[r] = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
-    }
-#pragma GCC unroll 2
-    for (size_t t = 0; t < T; ++t) {
-      const __m256i x_low = broadcast4(codes[t] + i * 8), x_high = broadcast4(codes[t] + i * 8 + 4);
-#pragma GCC unroll 2
-      for (size_t r = 0; r < R; ++r) {
-        const __m256i a = _mm256_maddubs_epi16(low[r], x_low);
-        const __m256i b = _mm256_maddubs_epi16(high[r], x_high);
-        sums[r][t] =
-            i == 0 ? _mm256_add_epi16(a, b) : _mm256_add_epi16(_mm256_add_epi16(sums[r][t], a), b);
-      }
-    }
-  }
+static inline F8 centre_codes(const uint8_t* p) {
+  return load_codes(reinterpret_cast<const int8_t*>(p));
 }
 
 // R consecutive row groups × T tokens, nibbles straight from the planes. Two row groups share the
 // broadcasts of one token, two tokens share the split nibbles of one row group.
 template <bool Both, size_t R, size_t T>
-static inline void direct_tile(const PlaneView& w, const QuantizedRows& x, size_t t, size_t rg,
-                               const Epilogue& e, float* out) {
+static void direct_tile(const PlaneView& w, const QuantizedRows& x, size_t t, size_t rg,
+                        const Epilogue& e, float* out) {
   static_assert(R * T <= 2);
+  constexpr size_t kPlanes = Both ? 2 : 1;
   const size_t groups = group_count(w.K);
-  const __m256i ones = _mm256_set1_epi16(1), sixteens = _mm256_set1_epi16(16);
-  const uint8_t *base[R], *refine[R];
-  F8 scale_factor[R], centre_factor[R], acc[R][T];
+  const size_t base_bytes = base_stride(w.K), refine_bytes = refine_stride(w.K);
+  const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+  const __m256i sixteens = _mm256_set1_epi16(16);
+  const uint8_t* base = w.base + rg * base_bytes;
+  const uint8_t* refine = Both ? w.refine + rg * refine_bytes : nullptr;
+  const int8_t* codes = x.codes + t * groups * kGroup;
+  const float *scale = x.scale + t * groups, *sum = x.sum + t * groups;
+  F8 scaled[R][T], centred[R][T];
 #pragma GCC unroll 2
-  for (size_t r = 0; r < R; ++r) {
-    base[r] = w.base + (rg + r) * base_stride(w.K);
-    refine[r] = Both ? w.refine + (rg + r) * refine_stride(w.K) : nullptr;
-    scale_factor[r] = set1(w.factors[(rg + r) * 2]);
-    centre_factor[r] = set1(w.factors[(rg + r) * 2 + 1]);
+  for (size_t r = 0; r < R; ++r)
 #pragma GCC unroll 2
-    for (size_t i = 0; i < T; ++i) acc[r][i] = zero();
-  }
-  for (size_t g = 0; g < groups; ++g) {
-    const int8_t* codes[T];
-#pragma GCC unroll 2
-    for (size_t i = 0; i < T; ++i) codes[i] = x.codes + ((t + i) * groups + g) * kGroup;
-#pragma GCC unroll 2
-    for (size_t r = 0; r < R; ++r) {
-      prefetch_group(base[r] + base_nibble_offset(g) + R * base_stride(w.K));
-      if (Both) prefetch_group(refine[r] + refine_nibble_offset(g) + R * refine_stride(w.K));
-    }
-    __m256i hi[R][T], lo[R][T];
-    nibble_sums<R, T>(base, base_nibble_offset(g), codes, hi);
-    if (Both) nibble_sums<R, T>(refine, refine_nibble_offset(g), codes, lo);
-#pragma GCC unroll 2
-    for (size_t r = 0; r < R; ++r) {
-      const GroupScales group = group_scales<Both>(base[r], g, scale_factor[r], centre_factor[r]);
-#pragma GCC unroll 2
-      for (size_t i = 0; i < T; ++i) {
-        __m256i total = _mm256_madd_epi16(hi[r][i], Both ? sixteens : ones);
-        if (Both) total = _mm256_add_epi32(total, _mm256_madd_epi16(lo[r][i], ones));
-        const size_t at = (t + i) * groups + g;
-        acc[r][i] = fma(group.m, set1(x.sum[at]), acc[r][i]);
-        acc[r][i] = fma(mul(_mm256_cvtepi32_ps(total), set1(x.scale[at])), group.s, acc[r][i]);
+    for (size_t i = 0; i < T; ++i) scaled[r][i] = centred[r][i] = zero();
+
+  for (size_t first = 0; first < groups; first += kBlockGroups) {
+    const size_t count = groups - first < kBlockGroups ? groups - first : kBlockGroups;
+    // The same lines of the next tile, into L2: a row group is too short for the hardware to see
+    // where the next one begins.
+    const auto prefetch = [](const uint8_t* p) { __builtin_prefetch(p, 0, 2); };
+    for (size_t r = 0; r < R; ++r) prefetch(base + (R + r) * base_bytes);
+    for (size_t g = 0; g < count; ++g) {
+      for (size_t r = 0; r < R; ++r) {
+        const uint8_t* next = base + (R + r) * base_bytes + g * kGroupNibbleBytes;
+        prefetch(next + 64);
+        prefetch(next + 128);
+        if (Both) {
+          next = refine + (R + r) * refine_bytes + g * kGroupNibbleBytes;
+          prefetch(next);
+          prefetch(next + 64);
+        }
       }
+      __m256i sums[kPlanes][R][T];
+#pragma GCC unroll 4
+      for (size_t u = 0; u < kGroupUnits; ++u) {
+        const size_t at = g * kGroupNibbleBytes + u * kUnitBytes;
+        __m256i x_low[T], x_high[T];
+#pragma GCC unroll 2
+        for (size_t i = 0; i < T; ++i) {
+          x_low[i] = broadcast4(codes + i * groups * kGroup + u * 8);
+          x_high[i] = broadcast4(codes + i * groups * kGroup + u * 8 + 4);
+        }
+#pragma GCC unroll 2
+        for (size_t r = 0; r < R; ++r)
+#pragma GCC unroll 2
+          for (size_t p = 0; p < kPlanes; ++p) {
+            const __m256i both =
+                load_bytes(p == 0 ? base + r * base_bytes + offsetof(BaseBlock, nibbles) + at
+                                  : refine + r * refine_bytes + at);
+            const __m256i low = _mm256_and_si256(both, mask);
+            const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
+#pragma GCC unroll 2
+            for (size_t i = 0; i < T; ++i) {
+              const __m256i a = _mm256_maddubs_epi16(low, x_low[i]);
+              const __m256i b = _mm256_maddubs_epi16(high, x_high[i]);
+              sums[p][r][i] = _mm256_add_epi16(u == 0 ? a : _mm256_add_epi16(sums[p][r][i], a), b);
+            }
+          }
+      }
+#pragma GCC unroll 2
+      for (size_t r = 0; r < R; ++r) {
+        const F8 s = load_codes(base + r * base_bytes + g * kRows);
+        const F8 m = centre_codes(base + r * base_bytes + offsetof(BaseBlock, centre) + g * kRows);
+#pragma GCC unroll 2
+        for (size_t i = 0; i < T; ++i) {
+          __m256i total = _mm256_madd_epi16(sums[0][r][i], Both ? sixteens : ones);
+          if (Both)
+            total = _mm256_add_epi32(total, _mm256_madd_epi16(sums[kPlanes - 1][r][i], ones));
+          const F8 x_sum = set1(sum[i * groups + first + g]);
+          const F8 x_scale = set1(scale[i * groups + first + g]);
+          scaled[r][i] = fma(s, group_value<Both>(total, x_scale, x_sum), scaled[r][i]);
+          centred[r][i] = fma(m, x_sum, centred[r][i]);
+        }
+      }
+      codes += kGroup;
     }
+    base += sizeof(BaseBlock);
+    if (Both) refine += sizeof(RefineBlock);
   }
 #pragma GCC unroll 2
   for (size_t r = 0; r < R; ++r) {
     const size_t n = (rg + r) * kRows;
 #pragma GCC unroll 2
-    for (size_t i = 0; i < T; ++i) finish(acc[r][i], e, w.N, t + i, n, w.N - n, out);
+    for (size_t i = 0; i < T; ++i)
+      finish(join<Both>(scaled[r][i], centred[r][i], w.factors + (rg + r) * 2), e, w.N, t + i, n,
+             w.N - n, out);
   }
 }
 
-// Two row groups unpacked: per group and plane 8 steps of 4 k × 16 rows × 1 byte, then s and m.
+// Two row groups unpacked: per group and plane 8 steps of 4 k × 16 rows × 1 byte, then the codes of
+// s and m as floats.
 struct Panel {
   uint8_t *high, *low;  // [groups][8][2][32]
   float *s, *m;         // [groups][2][8]
@@ -146,15 +154,12 @@ static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, Panel& 
     const size_t from = rg + (half < row_groups ? half : 0);
     const uint8_t* base = w.base + from * base_stride(w.K);
     const uint8_t* refine = Both ? w.refine + from * refine_stride(w.K) : nullptr;
-    const F8 scale_factor = set1(w.factors[from * 2]);
-    const F8 centre_factor = set1(w.factors[from * 2 + 1]);
     for (size_t g = 0; g < groups; ++g) {
       split_nibbles(base + base_nibble_offset(g), half, panel.high + g * kPanelGroupBytes);
       if (Both)
         split_nibbles(refine + refine_nibble_offset(g), half, panel.low + g * kPanelGroupBytes);
-      const GroupScales scales = group_scales<Both>(base, g, scale_factor, centre_factor);
-      store(panel.s + (g * 2 + half) * 8, scales.s);
-      store(panel.m + (g * 2 + half) * 8, scales.m);
+      store(panel.s + (g * 2 + half) * 8, load_codes(base + scale_offset(g)));
+      store(panel.m + (g * 2 + half) * 8, centre_codes(base + centre_offset(g)));
     }
   }
 }
@@ -192,18 +197,38 @@ static inline __attribute__((always_inline)) void panel_sums(const uint8_t* pane
   }
 }
 
+// Σ m_code·Σx of 16 rows × T tokens: a small product of its own, in registers.
+template <size_t T>
+static inline void panel_centres(const Panel& panel, const float* const (&sum)[4], size_t groups,
+                                 F8 (&centred)[T][2]) {
+#pragma GCC unroll 4
+  for (size_t i = 0; i < T; ++i) centred[i][0] = centred[i][1] = zero();
+  for (size_t g = 0; g < groups; ++g) {
+    const F8 m0 = load(panel.m + g * 16), m1 = load(panel.m + g * 16 + 8);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < T; ++i) {
+      const F8 v = set1(sum[i][g]);
+      centred[i][0] = fma(m0, v, centred[i][0]);
+      centred[i][1] = fma(m1, v, centred[i][1]);
+    }
+  }
+}
+
 template <bool Both, size_t T>
-static __attribute__((noinline)) void panel_tile4(const Panel& panel, const QuantizedRows& x,
-                                                  size_t t, size_t groups, float (&acc)[4][2][8]) {
+static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel& panel,
+                                                 const QuantizedRows& x, size_t t, size_t rg,
+                                                 size_t row_groups, const Epilogue& e, float* out) {
+  const size_t groups = group_count(w.K);
   const __m256i ones = _mm256_set1_epi16(1), sixteens = _mm256_set1_epi16(16);
   const int8_t* codes[4];
   const float *scale[4], *sum[4];
+  alignas(32) float scaled[4][2][8];  // in memory: the integer sums take the registers
   for (size_t i = 0; i < T; ++i) {
     codes[i] = x.codes + (t + i) * groups * kGroup;
     scale[i] = x.scale + (t + i) * groups;
     sum[i] = x.sum + (t + i) * groups;
-    store(acc[i][0], zero());
-    store(acc[i][1], zero());
+    store(scaled[i][0], zero());
+    store(scaled[i][1], zero());
   }
   for (size_t g = 0; g < groups; ++g) {
     __m256i a[4][2];
@@ -219,34 +244,29 @@ static __attribute__((noinline)) void panel_tile4(const Panel& panel, const Quan
     }
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
-      const F8 s = load(panel.s + (g * 2 + half) * 8), m = load(panel.m + (g * 2 + half) * 8);
+      const F8 s = load(panel.s + (g * 2 + half) * 8);
 #pragma GCC unroll 4
       for (size_t i = 0; i < T; ++i) {
         __m256i total = _mm256_madd_epi16(a[i][half], ones);
         if (Both)
           total = _mm256_add_epi32(
               total, _mm256_load_si256(reinterpret_cast<const __m256i*>(high[i][half])));
-        F8 v = fma(m, set1(sum[i][g]), load(acc[i][half]));
-        v = fma(mul(_mm256_cvtepi32_ps(total), set1(scale[i][g])), s, v);
-        store(acc[i][half], v);
+        const F8 v = group_value<Both>(total, set1(scale[i][g]), set1(sum[i][g]));
+        store(scaled[i][half], fma(s, v, load(scaled[i][half])));
       }
     }
   }
-}
-#undef LAPWING_PIN
-
-template <bool Both, size_t T>
-static inline void panel_tokens(const PlaneView& w, const Panel& panel, const QuantizedRows& x,
-                                size_t t, size_t rg, size_t row_groups, const Epilogue& e,
-                                float* out) {
-  alignas(32) float acc[4][2][8];
-  panel_tile4<Both, T>(panel, x, t, group_count(w.K), acc);
+  F8 centred[T][2];
+  panel_centres<T>(panel, sum, groups, centred);
   for (size_t i = 0; i < T; ++i)
     for (size_t half = 0; half < row_groups; ++half) {
       const size_t n = (rg + half) * kRows;
-      finish(load(acc[i][half]), e, w.N, t + i, n, w.N - n, out);
+      const float* factors = w.factors + (rg + half) * 2;
+      finish(join<Both>(load(scaled[i][half]), centred[i][half], factors), e, w.N, t + i, n,
+             w.N - n, out);
     }
 }
+#undef LAPWING_PIN
 
 template <bool Both>
 static void plane_linear_at(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
@@ -273,9 +293,9 @@ static void plane_linear_at(const PlaneView& w, const QuantizedRows& x, size_t T
     const size_t row_groups = last - rg < 2 ? 1 : 2;
     fill_panel<Both>(w, rg, row_groups, panel);
     size_t t = 0;
-    for (; t + 4 <= T; t += 4) panel_tokens<Both, 4>(w, panel, x, t, rg, row_groups, e, out);
-    for (; t + 2 <= T; t += 2) panel_tokens<Both, 2>(w, panel, x, t, rg, row_groups, e, out);
-    for (; t < T; ++t) panel_tokens<Both, 1>(w, panel, x, t, rg, row_groups, e, out);
+    for (; t + 4 <= T; t += 4) panel_tile<Both, 4>(w, panel, x, t, rg, row_groups, e, out);
+    for (; t + 2 <= T; t += 2) panel_tile<Both, 2>(w, panel, x, t, rg, row_groups, e, out);
+    for (; t < T; ++t) panel_tile<Both, 1>(w, panel, x, t, rg, row_groups, e, out);
   }
 }
 

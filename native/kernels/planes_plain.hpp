@@ -1,4 +1,9 @@
 // The integer linear on planes in plain C++: the definition that faster versions must equal.
+//
+// Per row and group, with the integer sum S over the codes of both operands and d, Σx of the token:
+//   int4  v = d·S_hi                              int8  v = d·(16·S_hi + S_lo) − 7.5·Σx
+// and over the groups, k ascending, with the factors that 8 rows share:
+//   int4  f_m·Σ m_code·Σx + f_s·Σ s_code·v        int8  the same with f_s/16
 #include "../kernels.hpp"
 
 namespace lapwing::LAPWING_ISA {
@@ -10,10 +15,11 @@ static void plane_linear(const PlaneView& w, Precision precision, const Quantize
   for (size_t rg = first; rg < last; ++rg) {
     const uint8_t* base = w.base + rg * base_stride(w.K);
     const uint8_t* refine = both ? w.refine + rg * refine_stride(w.K) : nullptr;
-    const F8 scale_factor = set1(w.factors[rg * 2]), centre_factor = set1(w.factors[rg * 2 + 1]);
+    const float* factors = w.factors + rg * 2;
+    const float scale_factor = both ? factors[0] * (1.0f / 16) : factors[0];
     const size_t n = rg * kRows, count = w.N - n;
     for (size_t t = 0; t < T; ++t) {
-      F8 acc = zero();
+      F8 scaled = zero(), centred = zero();
       for (size_t g = 0; g < groups; ++g) {
         const int8_t* codes = x.codes + (t * groups + g) * kGroup;
         const uint8_t* high = base + base_nibble_offset(g);
@@ -27,17 +33,16 @@ static void plane_linear(const PlaneView& w, Precision precision, const Quantize
           }
           sums[row] = static_cast<float>(both ? 16 * s_hi + s_lo : s_hi);
         }
-        F8 s = mul(load_codes(base + scale_offset(g)), scale_factor);
-        F8 m = mul(load_codes(reinterpret_cast<const int8_t*>(base + centre_offset(g))),
-                   centre_factor);
-        if (both) {
-          m = fma(s, set1(-7.5f / 16), m);
-          s = mul(s, set1(1.0f / 16));
-        }
-        acc = fma(m, set1(x.sum[t * groups + g]), acc);
-        acc = fma(mul(load(sums), set1(x.scale[t * groups + g])), s, acc);
+        const F8 s = load_codes(base + scale_offset(g));
+        const F8 m = load_codes(reinterpret_cast<const int8_t*>(base + centre_offset(g)));
+        const F8 x_sum = set1(x.sum[t * groups + g]);
+        F8 v = mul(load(sums), set1(x.scale[t * groups + g]));
+        if (both) v = fma(set1(-7.5f), x_sum, v);
+        scaled = fma(s, v, scaled);
+        centred = fma(m, x_sum, centred);
       }
-      finish(acc, e, w.N, t, n, count, out);
+      const F8 result = fma(centred, set1(factors[1]), mul(scaled, set1(scale_factor)));
+      finish(result, e, w.N, t, n, count, out);
     }
   }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import operator
 import os
 
 from lapwing.backends.base import Backend
@@ -61,8 +62,8 @@ def create(name: str = "auto", threads: int | str = "auto", isa: str = "auto") -
 
 def _parse_threads(threads: int | str) -> int:
     try:
-        count = int(threads)
-    except ValueError:
+        count = int(threads) if isinstance(threads, str) else operator.index(threads)
+    except (TypeError, ValueError):
         count = 0
     if isinstance(threads, bool) or not 1 <= count <= 1024:
         raise RequestError(f"threads: expected auto or a number from 1 to 1024; got {threads!r}")

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lapwing.backends.base import Backend, Floats
 from lapwing.engine.generate import TextStream
@@ -143,7 +143,7 @@ class Model:
         ids [L] or [B, L], attention_mask of the same shape. Positions count the tokens of a row
         from 0, so padding may stand on either side. Rows are computed packed, without padding.
         """
-        ids = np.asarray(input_ids)
+        ids = _as_array(input_ids)
         if ids.ndim not in (1, 2) or ids.size == 0:
             raise RequestError(f"input_ids: expected [L] or [B, L], got shape {list(ids.shape)}")
         if not np.issubdtype(ids.dtype, np.integer):
@@ -178,7 +178,7 @@ class Model:
 
         `last_only` skips the head for all but the last position → [1, V].
         """
-        ids = np.asarray(input_ids)
+        ids = _as_array(input_ids)
         if ids.ndim == 2 and ids.shape[0] == 1:
             ids = ids[0]
         if ids.ndim != 1 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
@@ -216,6 +216,8 @@ class Model:
         request = GenerationRequest.of(arguments)
         network, precision = self._loaded(), self._precision(request.dtype)
         text = isinstance(prompt, str)
+        if isinstance(prompt, (bytes, bytearray)) or not hasattr(prompt, "__iter__"):
+            raise RequestError(f"prompt: expected text or token ids, got {prompt!r}")
         ids = self._checked(self.tokenizer.encode(cast(str, prompt)) if text else list(prompt))
         if not ids:
             ids = self._begin_of_text()
@@ -313,6 +315,16 @@ class Model:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _as_array(input_ids: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(input_ids)
+    except ValueError:
+        raise RequestError(
+            "input_ids: expected [L] or [B, L], got rows of different lengths. Pad them, and give "
+            "an attention_mask that is 0 where they are padded."
+        ) from None
 
 
 Progress = Callable[[int, int], None]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapwing.backends.base import Backend, BadWeightError, Floats, Layout, Matrix
-from lapwing.errors import WeightsError
+from lapwing.errors import RequestError, WeightsError
 from lapwing.quant import scheme
 from lapwing.quant.convert import FILE_DTYPES, held_by, narrow, to_f32
 from lapwing.quant.recipe import Recipe
@@ -94,14 +94,17 @@ class Parameter:
     @property
     def matrix(self) -> Matrix:
         """The loaded matrix [N, K]."""
-        assert self._value is not None, f"{self.tensor.name} is not loaded"
+        if self._value is None:
+            raise self._closed()
         assert not isinstance(self._value, np.ndarray)
         return self._value
 
     @property
     def vector(self) -> Floats:
         """The loaded float32 vector."""
-        assert isinstance(self._value, np.ndarray), f"{self.tensor.name} is not loaded"
+        if self._value is None:
+            raise self._closed()
+        assert isinstance(self._value, np.ndarray)
         return self._value
 
     def load(self) -> None:
@@ -130,6 +133,9 @@ class Parameter:
         """Gives up what `load` made, and the pages of the file."""
         self._value = None
         self.tensor.release()
+
+    def _closed(self) -> RequestError:
+        return RequestError(f"{self.tensor.name!r} was given up: the model is closed; load it again")
 
     def _quantize(self, data: NDArray[Any]) -> Matrix:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
@@ -59,9 +60,12 @@ class ConfigReader:
             value = float(value)
         if type(value) is not kind:
             raise self.error(key, f"expected {_name(kind)}, got {value!r}")
-        if at_least is not None and not float(value) >= at_least:
+        number: Any = value
+        if kind is float and not math.isfinite(number):
+            raise self.error(key, f"expected a finite number, got {value!r}")
+        if at_least is not None and not number >= at_least:
             raise self.error(key, f"expected at least {at_least:g}, got {value!r}")
-        if at_most is not None and not float(value) <= at_most:
+        if at_most is not None and not number <= at_most:
             raise self.error(key, f"expected at most {at_most:g}, got {value!r}")
         return value
 

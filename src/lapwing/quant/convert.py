@@ -14,6 +14,9 @@ _HOLDS = {
     "bf16": {"bf16"},
 }
 
+NUMPY_DTYPES = {"f32": np.float32, "f16": np.float16, "bf16": np.uint16}
+STRETCH = 1 << 18  # values converted at a time: temporaries stay small beside a tensor
+
 Array = NDArray[np.generic]
 
 
@@ -34,19 +37,28 @@ def narrow(data: Array, stored: str, wanted: str) -> tuple[Array, int | None]:
 
     With it the flat index of the first finite value that became infinite, or None.
     """
+    flat = data.reshape(-1)
+    out = np.empty(flat.size, NUMPY_DTYPES[wanted])
+    first_lost = None
+    for begin in range(0, flat.size, STRETCH):
+        piece = slice(begin, begin + STRETCH)
+        out[piece], lost = _narrow(flat[piece], stored, wanted)
+        if first_lost is None and lost.any():
+            first_lost = begin + int(lost.argmax())
+    return out.reshape(data.shape), first_lost
+
+
+def _narrow(data: Array, stored: str, wanted: str) -> tuple[Array, NDArray[np.bool_]]:
     with np.errstate(over="ignore", invalid="ignore"):
         values = data if stored == "f64" else to_f32(data, stored)
-        if wanted == "f32":
-            out: Array = values.astype(np.float32)
-            lost = np.isinf(out)
-        elif wanted == "f16":
-            out = values.astype(np.float16)
-            lost = np.isinf(out)
-        else:
+        out: Array
+        if wanted == "bf16":
             bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
             rounded = (bits + (np.uint32(0x7FFF) + ((bits >> 16) & 1))) >> 16
             rounded = np.where(np.isnan(values), np.uint32(0x7FC0), rounded)
             out = rounded.astype(np.uint16)
-            lost = (rounded & 0x7FFF) == 0x7F80
-        lost &= np.isfinite(values)
-    return out, int(lost.argmax()) if lost.any() else None
+            infinite = (rounded & 0x7FFF) == 0x7F80
+        else:
+            out = values.astype(NUMPY_DTYPES[wanted])
+            infinite = np.isinf(out)
+        return out, infinite & np.isfinite(values)

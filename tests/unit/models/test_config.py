@@ -155,6 +155,7 @@ def test_unknown_words_are_logged(caplog: pytest.LogCaptureFixture) -> None:
         ("vocab_size", -1, "expected at least 1, got -1"),
         ("n_inner", 0, "expected at least 1, got 0"),
         ("n_layer", 10**9, "expected at most 4096, got 1000000000"),
+        ("n_layer", 10**400, "expected at most 4096, got 1000"),
         ("layer_norm_epsilon", -1e-5, "expected at least 0, got -1e-05"),
         ("layer_norm_epsilon", float("nan"), "expected a finite number, got nan"),
         ("layer_norm_epsilon", float("inf"), "expected a finite number, got inf"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lapwing.quant.convert import held_by, narrow, to_f32
+from lapwing.quant.convert import STRETCH, held_by, narrow, to_f32
 
 
 def bf16(value: float) -> int:
@@ -53,7 +53,7 @@ def test_bf16_and_back(bits: int) -> None:
         assert narrow(wide, "f32", "bf16")[0][0] == bits
 
 
-@given(st.floats(-1e38, 1e38, width=32))
+@given(st.floats(-(2.0**126), 2.0**126, width=32))
 def test_bf16_is_the_nearest(value: float) -> None:
     got = float(to_f32(np.array([bf16(value)], np.uint16), "bf16")[0])
     step = 2.0 ** max(np.frexp(value)[1] - 8, -133)
@@ -86,6 +86,16 @@ def test_overflow_index_is_flat() -> None:
     out, lost = narrow(data, "f32", "f16")
     assert lost == 9
     assert out.shape == (3, 5)
+
+
+def test_a_long_array_is_converted_in_stretches() -> None:
+    data = np.arange(2 * STRETCH + 3, dtype=np.float32) % 1000
+    out, lost = narrow(data, "f32", "f16")
+    assert lost is None
+    np.testing.assert_array_equal(out, data)
+    data[STRETCH + 7] = data[-1] = 1e9
+    assert narrow(data.reshape(-1, 1), "f32", "f16")[1] == STRETCH + 7
+    assert narrow(np.empty((0, 3), np.float32), "f32", "bf16")[0].shape == (0, 3)
 
 
 def test_not_numbers_stay_what_they_are() -> None:

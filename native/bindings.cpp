@@ -40,7 +40,7 @@ void check(const std::string& what, size_t expected, size_t got) {
 }
 
 NewMatrix new_matrix(size_t rows, size_t columns) {
-  auto data = std::make_unique<float[]>(rows * columns);
+  auto data = std::make_unique_for_overwrite<float[]>(rows * columns);
   float* p = data.get();
   nb::capsule owner(data.release(), [](void* q) noexcept { delete[] static_cast<float*>(q); });
   return NewMatrix(p, {rows, columns}, owner);

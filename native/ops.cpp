@@ -13,7 +13,7 @@ namespace {
 // Below this many multiply-adds an operation is done before another thread would have woken.
 constexpr size_t kSmallWork = 1 << 15;
 
-// Pieces of `units` so that each thread gets a few, none smaller than kSmallWork multiply-adds.
+// Pieces of `units` so that each thread gets several, none smaller than kSmallWork multiply-adds.
 struct Pieces {
   size_t count, size;
 };
@@ -21,7 +21,7 @@ Pieces divide(size_t units, size_t work_per_unit, size_t threads, size_t multipl
   if (units == 0) return {0, 1};
   if (threads == 1) return {1, units};
   const size_t floor = std::max<size_t>(1, kSmallWork / std::max<size_t>(1, work_per_unit));
-  size_t size = std::max(floor, ceil_div(units, threads * 4));
+  size_t size = std::max(floor, ceil_div(units, threads * 8));
   size = ceil_div(size, multiple) * multiple;
   return {ceil_div(units, size), size};
 }
@@ -53,9 +53,9 @@ void linear(Context& context, const DenseView& w, const float* x, size_t T, cons
   uint8_t* scratch = context.worker_scratch(each);
   Pieces pieces = divide(w.N, w.K * T, context.pool.threads(), 64);
   if (w.layout == Layout::kn && T <= 2) {
-    // Rows are read a stretch at a time: the longer the stretches, the better they stream.
-    const size_t halves = ceil_div(w.N, 2 * context.pool.threads());
-    pieces.size = std::max(pieces.size, ceil_div(halves, 64) * 64);
+    // Rows are read a stretch at a time, and each stretch is a page or two: one piece a thread.
+    const size_t share = ceil_div(w.N, context.pool.threads());
+    pieces.size = std::max(pieces.size, ceil_div(share, 64) * 64);
     pieces.count = ceil_div(w.N, pieces.size);
   }
   context.pool.run(pieces.count, [&](size_t piece, size_t worker) {

@@ -175,7 +175,7 @@ static void linear_kn_panels(const DenseView& w, const float* x, size_t T, size_
 template <class From, size_t T>
 static void linear_kn_stream(const DenseView& w, const float* x, size_t first, size_t last,
                              const Epilogue& e, float* out) {
-  constexpr size_t kStretch = 2048, kDepth = 4;
+  constexpr size_t kStretch = 4096, kDepth = 4;
   constexpr size_t kLine = 64 / sizeof(typename From::Element);
   const auto* data = static_cast<const typename From::Element*>(w.data);
   alignas(32) float sums[T][kStretch];

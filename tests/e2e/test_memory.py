@@ -42,7 +42,10 @@ def write(
 ) -> Path:
     """Random f32 weights; only sizes matter here, and that they are not all alike."""
     D, F = n_embd, 4 * n_embd
-    shapes: dict[str, tuple[int, ...]] = {"wte.weight": (vocab_size, D), "wpe.weight": (n_positions, D)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "wte.weight": (vocab_size, D),
+        "wpe.weight": (n_positions, D),
+    }
     for i in range(n_layer):
         for name, K, N in [
             ("attn.c_attn", D, 3 * D),
@@ -84,7 +87,9 @@ def smaller(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("tiny"), n_embd=32, n_layer=2, vocab_size=64, n_positions=256)
+    return write(
+        tmp_path_factory.mktemp("tiny"), n_embd=32, n_layer=2, vocab_size=64, n_positions=256
+    )
 
 
 def measured(step: str, *arguments: object) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -42,9 +44,7 @@ def ids_for(model: Model, length: int = LENGTH, seed: int = 3) -> list[int]:
 
 
 @every_case
-def test_prefill_equals_token_by_token(
-    tiny_models: TinyModels, case: tuple[str, str, str]
-) -> None:
+def test_prefill_equals_token_by_token(tiny_models: TinyModels, case: tuple[str, str, str]) -> None:
     model = load(tiny_models, case)
     ids = ids_for(model)
     whole = model.forward(ids)
@@ -68,7 +68,7 @@ def test_any_cut_of_a_sequence(tiny_models: TinyModels, dtype: str) -> None:
     def check(cuts: set[int]) -> None:
         borders = [0, *sorted(cuts), 300]
         cache = model.kv_cache()
-        for begin, end in zip(borders, borders[1:], strict=False):
+        for begin, end in pairwise(borders):
             last_only = begin % 2 == 0
             got, _ = model.forward_with_kv_cache(ids[begin:end], cache, last_only=last_only)
             want = whole[end - 1 : end] if last_only else whole[begin:end]

@@ -1,4 +1,4 @@
-"""A weight that is not a number, or not one for the dtype asked for, is refused by name and index."""
+"""A weight that is no number, or none for the dtype asked for, is refused by name and index."""
 
 from __future__ import annotations
 

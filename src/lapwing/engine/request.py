@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,10 +89,9 @@ class GenerationRequest:
 def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
     if stop is None:
         return ()
-    try:
-        stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    except TypeError:
-        stops = (stop,)  # refused below
+    if not isinstance(stop, Iterable):
+        raise RequestError(f"stop: expected non-empty strings, got {stop!r}")
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
     for text in stops:
         if not isinstance(text, str) or not text:
             raise RequestError(f"stop: expected non-empty strings, got {text!r}")

@@ -135,7 +135,9 @@ class Parameter:
         self.tensor.release()
 
     def _closed(self) -> RequestError:
-        return RequestError(f"{self.tensor.name!r} was given up: the model is closed; load it again")
+        return RequestError(
+            f"{self.tensor.name!r} was given up: the model is closed; load it again"
+        )
 
     def _quantize(self, data: NDArray[Any]) -> Matrix:
         try:

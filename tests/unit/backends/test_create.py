@@ -52,7 +52,7 @@ def test_without_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendError, match="expected one of auto, cpu, reference; got 'gpu'"):
         backends.create("gpu")
-    with pytest.raises(BackendError, match="'avx9' is not available here; choose from: .*generic"):
+    with pytest.raises(BackendError, match=r"'avx9' is not available here; choose from: .*generic"):
         backends.create("cpu", 1, "avx9")
     monkeypatch.setenv("LAPWING_BACKEND", "torch")
     with pytest.raises(BackendError, match="'torch'"):

@@ -183,7 +183,7 @@ def test_without_a_tokenizer(model: Model) -> None:
     chunks = list(model.stream(IDS, max_tokens=5, ignore_eos=True))
     assert [chunk.token for chunk in chunks] == result.tokens
     for call in (lambda: model.tokenizer, lambda: model.generate("Once")):
-        with pytest.raises(TokenizerError, match="no tokenizer here; looked for tokenizer.json"):
+        with pytest.raises(TokenizerError, match=r"looked for tokenizer\.json"):
             call()
     with pytest.raises(RequestError, match="stop strings need a tokenizer"):
         model.generate(IDS, stop="x")

@@ -55,7 +55,7 @@ def test_announced_bytes_are_held(
             assert not parameter.loaded
             parameter.load()
             matrix = parameter.matrix
-            assert (matrix.N, matrix.K) == (shape if layout == "nk" else shape[::-1])
+            assert (shape if layout == "nk" else shape[::-1]) == (matrix.N, matrix.K)
             assert matrix.base_bytes + matrix.refine_bytes == announced
             assert matrix.owned_bytes == (0 if parameter.in_place else announced)
             if parameter.quantized and role in ("linear", "head"):

@@ -72,9 +72,7 @@ def test_bf16_is_the_nearest(value: float) -> None:
         ("f32", "f16", [np.inf, np.nan, -np.inf], None),  # was not finite before
     ],
 )
-def test_overflow_is_found(
-    stored: str, wanted: str, values: list[float], lost: int | None
-) -> None:
+def test_overflow_is_found(stored: str, wanted: str, values: list[float], lost: int | None) -> None:
     data = np.array(values, {"f32": np.float32, "f64": np.float64}[stored])
     assert narrow(data, stored, wanted)[1] == lost
 

@@ -118,10 +118,10 @@ def _reader(
     data: NDArray[np.uint8], threads: int, isa: str, pool: ThreadPoolExecutor
 ) -> Callable[[], object]:
     if "cpu" in backends.available():
-        from lapwing import _native
+        from lapwing.backends.cpu import CpuBackend
 
-        context = _native.Context(threads, isa)
-        return lambda: _native.sum_words(context, data)
+        backend = CpuBackend(threads, isa)
+        return lambda: backend.read_all(data)
     parts = np.array_split(data.view(np.uint64), threads)
     return lambda: list(pool.map(np.add.reduce, parts))  # NumPy lets other threads run meanwhile
 

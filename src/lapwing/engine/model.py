@@ -188,6 +188,10 @@ class Model:
             )
         network, precision = self._loaded(), self._precision(dtype)
         cache = self.kv_cache() if cache is None else cache
+        if cache.shape != network.cache_shape:
+            raise RequestError(
+                f"cache: it was made for {cache.shape}; this model's is {network.cache_shape}"
+            )
         sequence = self._checked(ids.tolist(), cache)
         logits = run(network, [sequence], [cache], precision, last_only=last_only)[0]
         return logits, cache

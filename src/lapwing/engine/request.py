@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,14 +56,9 @@ class GenerationRequest:
             raise RequestError(
                 f"unknown argument {unknown[0]!r}; expected some of {', '.join(known)}"
             )
-        max_tokens = values.get("max_tokens")
-        if max_tokens is not None and (
-            isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1
-        ):
-            raise RequestError(f"max_tokens: expected a whole number ≥ 1, got {max_tokens!r}")
-        seed = values.get("seed")
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            raise RequestError(f"seed: expected a whole number ≥ 0, got {seed!r}")
+        for key, least in (("max_tokens", 1), ("seed", 0)):
+            if values.get(key) is not None:
+                values[key] = _whole(key, values[key], least)
         values["temperature"] = check_temperature(values.get("temperature", 0.0))
         values["stop"] = _stops(values.get("stop", ()))
         return cls(**values)
@@ -84,6 +80,17 @@ class GenerationRequest:
                 f"{context_length}. Ask for at most {room}."
             )
         return self.max_tokens
+
+
+def _whole(key: str, value: Any, least: int) -> int:
+    """A whole number of any kind, NumPy's included."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise RequestError(f"{key}: expected a whole number ≥ {least}, got {value!r}")
+    return number
 
 
 def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,13 +11,14 @@ from numpy.typing import ArrayLike
 from lapwing.errors import RequestError
 
 
-def check_temperature(temperature: float) -> float:
+def check_temperature(temperature: object) -> float:
     """A finite number from 0 up; 0 is greedy."""
-    if isinstance(temperature, bool) or not isinstance(temperature, (int, float)):
+    if isinstance(temperature, bool) or not isinstance(temperature, Real):
         raise RequestError(f"temperature: expected a number ≥ 0, got {temperature!r}")
-    if not (math.isfinite(temperature) and temperature >= 0):
+    value = float(temperature)
+    if not (math.isfinite(value) and value >= 0):
         raise RequestError(f"temperature: expected a finite number ≥ 0, got {temperature}")
-    return float(temperature)
+    return value
 
 
 def sample_token(
@@ -27,7 +29,7 @@ def sample_token(
     logits [V]. `rng` is a NumPy generator, a seed, or None for fresh entropy. Raises RequestError
     for a bad temperature, for logits that are not one row, and for NaN.
     """
-    check_temperature(temperature)
+    temperature = check_temperature(temperature)
     row = np.asarray(logits, np.float32)
     if row.ndim != 1 or row.size == 0:
         raise RequestError(f"logits: expected one row [V], got shape {list(row.shape)}")

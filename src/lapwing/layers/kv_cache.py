@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lapwing.backends.base import KVStore
 from lapwing.errors import RequestError
+
+
+@dataclass(frozen=True)
+class CacheShape:
+    """What a model and its cache must agree on; precisions of one model do."""
+
+    backend: str
+    layers: int
+    kv_heads: int
+    head_dim: int
+    dtype: str
 
 
 class KVCache:
@@ -14,8 +26,8 @@ class KVCache:
     Room for `capacity` positions is reserved; memory is committed as positions fill.
     """
 
-    def __init__(self, store: KVStore, tokens: Sequence[int] = ()) -> None:
-        self.store = store
+    def __init__(self, store: KVStore, shape: CacheShape, tokens: Sequence[int] = ()) -> None:
+        self.store, self.shape = store, shape
         self.tokens = list(tokens)
 
     @property
@@ -49,7 +61,7 @@ class KVCache:
 
     def fork(self) -> KVCache:
         """An independent copy: two continuations of one beginning."""
-        return KVCache(self.store.fork(), self.tokens)
+        return KVCache(self.store.fork(), self.shape, self.tokens)
 
     def common_prefix(self, ids: Sequence[int]) -> int:
         """How many of the first tokens of `ids` the cache already holds."""

@@ -7,7 +7,7 @@ lists them in order of use, to be loaded one by one.
 from __future__ import annotations
 
 from lapwing.backends.base import Backend, Floats, Layout
-from lapwing.layers.kv_cache import KVCache
+from lapwing.layers.kv_cache import CacheShape, KVCache
 from lapwing.layers.parameter import Parameter, Role
 from lapwing.layers.step import Step
 from lapwing.quant.recipe import Recipe
@@ -58,10 +58,16 @@ class Ops:
         """Causal attention over the caches of a step."""
         return Attention(self.backend, layer, n_heads, scale)
 
-    def kv_cache(self, layers: int, kv_heads: int, head_dim: int, capacity: int) -> KVCache:
-        """Room for `capacity` positions, at the recipe's dtype."""
-        dtype = self.recipe.kv_dtype
-        return KVCache(self.backend.kv_store(layers, kv_heads, head_dim, capacity, dtype))
+    def cache_shape(self, layers: int, kv_heads: int, head_dim: int) -> CacheShape:
+        """Of a cache on this backend, at the recipe's dtype."""
+        return CacheShape(self.backend.name, layers, kv_heads, head_dim, self.recipe.kv_dtype)
+
+    def kv_cache(self, shape: CacheShape, capacity: int) -> KVCache:
+        """An empty cache with room for `capacity` positions."""
+        store = self.backend.kv_store(
+            shape.layers, shape.kv_heads, shape.head_dim, capacity, shape.dtype
+        )
+        return KVCache(store, shape)
 
 
 class LayerNorm:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from lapwing.backends.base import Floats
-from lapwing.layers.kv_cache import KVCache
+from lapwing.layers.kv_cache import CacheShape, KVCache
 from lapwing.layers.step import Step
 
 
@@ -42,6 +42,11 @@ class LanguageModel(Protocol):
 
     def logits(self, h: Floats, precision: str) -> Floats:
         """[T, D] → [T, V]."""
+        ...
+
+    @property
+    def cache_shape(self) -> CacheShape:
+        """Of a cache that fits this model."""
         ...
 
     def kv_cache(self, capacity: int) -> KVCache:

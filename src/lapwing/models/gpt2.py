@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lapwing.backends.base import Floats
-from lapwing.layers.kv_cache import KVCache
+from lapwing.layers.kv_cache import CacheShape, KVCache
 from lapwing.layers.ops import Ops
 from lapwing.layers.step import Step
 from lapwing.models.config import ConfigReader
@@ -141,10 +141,14 @@ class GPT2:
         """Patterns of stored tensors that the model does not use."""
         return (*KNOWN_EXTRAS, *(["lm_head.weight"] if config.tie_word_embeddings else []))
 
+    @property
+    def cache_shape(self) -> CacheShape:
+        """Of a cache that fits this model."""
+        return self._ops.cache_shape(self.config.n_layer, self.config.n_head, self.config.head_dim)
+
     def kv_cache(self, capacity: int) -> KVCache:
         """Room for one sequence of up to `capacity` tokens."""
-        c = self.config
-        return self._ops.kv_cache(c.n_layer, c.n_head, c.head_dim, capacity)
+        return self._ops.kv_cache(self.cache_shape, capacity)
 
     def __call__(self, step: Step) -> Floats:
         """h [T, D] after the final norm; the step's caches hold its tokens afterwards."""

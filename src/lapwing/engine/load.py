@@ -10,7 +10,7 @@ from typing import Any
 from lapwing import backends
 from lapwing.engine.model import Model
 from lapwing.engine.request import canonical
-from lapwing.errors import BackendError, ConfigError, DoesNotFitError, RequestError
+from lapwing.errors import BackendError, DoesNotFitError, RequestError
 from lapwing.layers.ops import Ops
 from lapwing.models.base import LanguageModel
 from lapwing.models.registry import build
@@ -52,16 +52,15 @@ def load(
             "supported by this version."
         )
     backend = backends.create(threads=threads)
-    directory = locate(name_or_path, revision)
-    checkpoint = Checkpoint(directory)
+    checkpoint = Checkpoint(locate(name_or_path, revision))
+    ops = Ops(backend, recipe)
     try:
-        tokenizer = open_in_background(directory)
-        ops = Ops(backend, recipe)
+        tokenizer = open_in_background(checkpoint.directory)
         network = build(checkpoint, ops)
         eos = eos_token_ids(checkpoint.config, checkpoint.generation_config)
         _load_parameters(ops, progress)
     except BaseException:
-        for parameter in ops.parameters if "ops" in locals() else ():
+        for parameter in ops.parameters:
             parameter.release()
         checkpoint.close()
         raise
@@ -99,11 +98,10 @@ def inspect(
     name_or_path: str | os.PathLike[str], dtype: object = "auto", revision: str | None = None
 ) -> tuple[LanguageModel, Ops, Checkpoint]:
     """A model built and not loaded: what it consists of. The caller closes the checkpoint."""
-    recipe = Recipe(parse_dtype(dtype))
+    ops = Ops(backends.create(), Recipe(parse_dtype(dtype)))
     checkpoint = Checkpoint(locate(name_or_path, revision))
     try:
-        ops = Ops(backends.create(), recipe)
         return build(checkpoint, ops), ops, checkpoint
-    except (ConfigError, BaseException):
+    except BaseException:
         checkpoint.close()
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -211,11 +211,6 @@ class Model:
 
     def stream(self, prompt: str | Ids, **arguments: Any) -> TextStream:
         """As `generate`, piece by piece; `.result` of the stream is the answer so far."""
-        return self._stream(prompt, None, arguments)
-
-    def _stream(
-        self, prompt: str | Ids, session: Session | None, arguments: dict[str, Any]
-    ) -> TextStream:
         started_s = time.perf_counter()
         request = GenerationRequest.of(arguments)
         network, precision = self._loaded(), self._precision(request.dtype)
@@ -229,10 +224,8 @@ class Model:
         has_text = text or self._tokenizer.exception() is None
         if request.stop and not has_text:
             raise RequestError("stop: stop strings need a tokenizer, and this model has none")
-        if session is None:
-            session = Session(network, network.kv_cache(len(ids) + max_tokens))
         return TextStream(
-            session,
+            Session(network, network.kv_cache(len(ids) + max_tokens)),
             ids,
             request,
             max_tokens=max_tokens,
@@ -329,6 +322,3 @@ def _as_array(input_ids: ArrayLike) -> NDArray[Any]:
             "input_ids: expected [L] or [B, L], got rows of different lengths. Pad them, and give "
             "an attention_mask that is 0 where they are padded."
         ) from None
-
-
-Progress = Callable[[int, int], None]

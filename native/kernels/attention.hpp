@@ -36,6 +36,7 @@ static void attend_typed(const float* q, size_t head_dim, float scale, const Key
     const size_t count = S - begin < kBlock ? S - begin : kBlock;
     const auto* key = keys + begin * stride;
     for (size_t j = 0; j < count; ++j, key += stride) {
+      __builtin_prefetch(values + (begin + j) * stride);  // scattered by head: fetched meanwhile
       F8 dot = zero();
       for (size_t i = 0; i < stride; i += 8) dot = fma(load(query + i), From::load8(key + i), dot);
       scores[j] = sum(dot);

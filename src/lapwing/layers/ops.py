@@ -142,7 +142,7 @@ class Attention:
         """[T, (H + 2·Hkv)·Dh] → [T, H·Dh]; appends keys and values to the step's caches."""
         return self._backend.attend(
             qkv,
-            [cache.store for cache in step.caches],
+            step.stores,
             step.lengths,
             layer=self.layer,
             n_heads=self.n_heads,

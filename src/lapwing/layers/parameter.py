@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,10 @@ MATRIX_ROLES = ("linear", "head", "embedding", "tied", "position")
 class Parameter:
     """A tensor with a role. `load` makes the backend hold it; until then nothing is read."""
 
+    # Plain attributes, there while loaded: every operation of every token looks them up.
+    matrix: Matrix  # [N, K]
+    vector: Floats  # of a norm or a bias
+
     def __init__(
         self,
         tensor: LazyTensor,
@@ -32,7 +36,6 @@ class Parameter:
     ) -> None:
         self.tensor, self.role, self.layout = tensor, role, layout
         self._backend, self._recipe = backend, recipe
-        self._value: Matrix | Floats | None = None
         shape = tensor.shape if len(tensor.shape) == 2 else (1, *tensor.shape)
         self.N, self.K = shape if layout == "nk" else shape[::-1]
 
@@ -89,55 +92,43 @@ class Parameter:
     @property
     def loaded(self) -> bool:
         """Held by the backend."""
-        return self._value is not None
+        return "matrix" in self.__dict__ or "vector" in self.__dict__
 
-    @property
-    def matrix(self) -> Matrix:
-        """The loaded matrix [N, K]."""
-        if self._value is None:
-            raise self._closed()
-        assert not isinstance(self._value, np.ndarray)
-        return self._value
-
-    @property
-    def vector(self) -> Floats:
-        """The loaded float32 vector."""
-        if self._value is None:
-            raise self._closed()
-        assert isinstance(self._value, np.ndarray)
-        return self._value
+    def __getattr__(self, name: str) -> NoReturn:
+        """Only asked for what is not there: `matrix` and `vector` while nothing is loaded."""
+        if name in ("matrix", "vector"):
+            raise RequestError(
+                f"{self.tensor.name!r} was given up: the model is closed; load it again"
+            )
+        raise AttributeError(name)
 
     def load(self) -> None:
         """Reads, checks and converts; pages of the file that are not needed again go back."""
-        if self._value is not None:
+        if self.loaded:
             return
         data = self.tensor.get()
         if self.quantized:
-            self._value = self._quantize(data)
+            self.matrix = self._quantize(data)
         else:
             self._refuse_nonfinite(data)
             if self.role in ("norm", "bias"):
-                self._value = to_f32(data, self.stored_dtype)
+                self.vector = to_f32(data, self.stored_dtype)
             elif self.in_place:
-                self._value = self._backend.dense(data, self.stored_dtype, self.layout)
+                self.matrix = self._backend.dense(data, self.stored_dtype, self.layout)
             else:
                 converted, lost = narrow(data, self.stored_dtype, self.held_dtype)
                 if lost is not None:
                     raise self._bad(lost, data, f"does not fit {self.held_dtype}")
-                self._value = self._backend.dense(converted, self.held_dtype, self.layout)
+                self.matrix = self._backend.dense(converted, self.held_dtype, self.layout)
         if not self.in_place:
             del data
             self.tensor.release()
 
     def release(self) -> None:
         """Gives up what `load` made, and the pages of the file."""
-        self._value = None
+        self.__dict__.pop("matrix", None)
+        self.__dict__.pop("vector", None)
         self.tensor.release()
-
-    def _closed(self) -> RequestError:
-        return RequestError(
-            f"{self.tensor.name!r} was given up: the model is closed; load it again"
-        )
 
     def _quantize(self, data: NDArray[Any]) -> Matrix:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lapwing.backends.base import Ids
+from lapwing.backends.base import Ids, KVStore
 from lapwing.layers.kv_cache import KVCache
 
 
@@ -19,6 +19,7 @@ class Step:
     positions: Ids  # [T]
     lengths: tuple[int, ...]
     caches: tuple[KVCache, ...]
+    stores: tuple[KVStore, ...]  # of the caches
     precision: str
 
     @classmethod
@@ -34,6 +35,7 @@ class Step:
             ),
             lengths=tuple(len(piece) for piece in pieces),
             caches=tuple(caches),
+            stores=tuple(cache.store for cache in caches),
             precision=precision,
         )
 

@@ -18,11 +18,15 @@ Planes::Planes(size_t N, size_t K, bool refine)
 
 namespace {
 
+// Below this, factors leave the normal floats and their inverses leave float32.
+constexpr float kSmallestFactor = 1e-30f, kSmallestCentre = 127e-30f;
+
 // The float factor of the centres: large enough for the lowest centre of the row group. Where
 // groups of one single value are present, the factor is chosen so that they are hit exactly if one
 // factor can do that for them.
 float choose_centre_factor(float largest, const std::vector<float>& constants) {
-  if (constants.empty() || largest == 0) return largest / 127;
+  if (largest < kSmallestCentre) return 0;
+  if (constants.empty()) return largest / 127;
   float best = largest / 127;
   size_t best_hits = 0;
   for (int steps = 127; steps >= 64 && best_hits < constants.size(); --steps) {
@@ -53,7 +57,7 @@ void encode_row_group(const Kernels& kernels, const float* rows, size_t live_row
       if (*lo == *hi && *lo != 0) constants.push_back(*lo);
     }
   // 1.08: room for the search to try scales wider than the range.
-  factors[0] = std::max(widest / 15 * 1.08f / 255, 1e-30f);
+  factors[0] = std::max(widest / 15 * 1.08f / 255, kSmallestFactor);
   factors[1] = choose_centre_factor(farthest, constants);
 
   std::memset(base, 0, base_stride(K));

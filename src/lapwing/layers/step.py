@@ -17,9 +17,9 @@ class Step:
 
     ids: Ids  # [T]
     positions: Ids  # [T]
-    lengths: tuple[int, ...]
-    caches: tuple[KVCache, ...]
-    stores: tuple[KVStore, ...]  # of the caches
+    lengths: Sequence[int]
+    caches: Sequence[KVCache]
+    stores: Sequence[KVStore]  # of the caches
     precision: str
 
     @classmethod
@@ -33,9 +33,9 @@ class Step:
                     for piece, cache in zip(pieces, caches, strict=True)
                 ]
             ),
-            lengths=tuple(len(piece) for piece in pieces),
-            caches=tuple(caches),
-            stores=tuple(cache.store for cache in caches),
+            lengths=[len(piece) for piece in pieces],
+            caches=caches,
+            stores=[cache.store for cache in caches],
             precision=precision,
         )
 

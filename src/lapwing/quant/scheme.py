@@ -30,6 +30,8 @@ GROUP_NIBBLE_BYTES = ROWS * GROUP // 2
 BLOCK_BYTES = HEADER_BYTES + BLOCK_GROUPS * GROUP_NIBBLE_BYTES
 
 REFINE_WEIGHT = 60.0  # how much a squared error of the int8 read counts beside one of int4
+# Below this, factors leave the normal floats and their inverses leave float32.
+SMALLEST_FACTOR, SMALLEST_CENTRE = np.float32(1e-30), np.float32(127e-30)
 LARGEST_WEIGHT = 1e18  # squared errors beyond this leave float32
 
 FloatMatrix = NDArray[np.float32]
@@ -146,7 +148,7 @@ def _factors(w: FloatMatrix, live: NDArray[np.bool_]) -> FloatMatrix:
     widest = np.where(live[..., None], hi - lo, 0).max((1, 2))
     # 1.08: room for the search to try scales wider than the range.
     scale = widest / np.float32(15) * np.float32(1.08) / np.float32(255)
-    scale = np.maximum(scale, np.float32(1e-30))
+    scale = np.maximum(scale, SMALLEST_FACTOR)
     largest = np.where(live[..., None], np.abs(lo), 0).max((1, 2))
     centre = np.empty_like(largest)
     constant = live[..., None] & (lo == hi) & (lo != 0)
@@ -158,7 +160,9 @@ def _factors(w: FloatMatrix, live: NDArray[np.bool_]) -> FloatMatrix:
 def _centre_factor(largest: np.float32, constants: NDArray[np.float32]) -> np.float32:
     """Reaches the lowest centre; hits groups of one single value exactly if it can."""
     best = largest / np.float32(127)
-    if constants.size == 0 or largest == 0:
+    if largest < SMALLEST_CENTRE:
+        return np.float32(0)
+    if constants.size == 0:
         return np.float32(best)
     best_hits = 0
     for steps in range(127, 63, -1):

@@ -112,88 +112,109 @@ NewMatrix decode(const Planes& planes, const std::string& precision) {
   return out;
 }
 
-Epilogue make_epilogue(size_t T, size_t N, const std::optional<FloatVector>& bias,
-                       const std::optional<std::string>& activation,
-                       const std::optional<FloatMatrix>& residual) {
-  Epilogue e;
-  if (bias) {
-    check("bias", N, bias->shape(0));
-    e.bias = bias->data();
-  }
-  if (residual) {
-    check("residual rows", T, residual->shape(0));
-    check("residual columns", N, residual->shape(1));
-    e.residual = residual->data();
-  }
-  e.activation = parse_activation(activation);
-  return e;
+Pooling parse_pooling(const std::string& name) {
+  if (name == "cls") return Pooling::cls;
+  if (name == "max") return Pooling::max;
+  if (name == "mean") return Pooling::mean;
+  if (name == "mean_sqrt_len") return Pooling::mean_sqrt_len;
+  if (name == "lasttoken") return Pooling::lasttoken;
+  throw std::invalid_argument(
+      "pooling: expected cls, max, mean, mean_sqrt_len or lasttoken, got '" + name + "'");
 }
 
-NewMatrix linear_dense(Context& context, const Dense& w, const FloatMatrix& x,
-                       const std::optional<FloatVector>& bias,
-                       const std::optional<std::string>& activation,
+using Biases = std::vector<std::optional<FloatVector>>;
+
+// Matrices side by side, their biases, and what all of them add: shapes checked, N summed.
+template <class View>
+struct Joined {
+  std::vector<Part<View>> parts;
+  Epilogue epilogue;
+  size_t T = 0;
+
+  Joined(std::vector<View> views, const Biases& biases, const FloatMatrix& x,
+         const std::optional<std::string>& activation, const std::optional<FloatMatrix>& residual)
+      : T(x.shape(0)) {
+    if (views.empty()) throw std::invalid_argument("a linear needs a matrix");
+    check("one bias a matrix", views.size(), biases.size());
+    for (size_t i = 0; i < views.size(); ++i) {
+      check("columns of x", views[i].K, x.shape(1));
+      if (biases[i]) check("bias", views[i].N, biases[i]->shape(0));
+      parts.push_back({views[i], biases[i] ? biases[i]->data() : nullptr});
+      epilogue.stride += views[i].N;
+    }
+    if (residual) {
+      check("residual rows", T, residual->shape(0));
+      check("residual columns", epilogue.stride, residual->shape(1));
+      epilogue.residual = residual->data();
+    }
+    epilogue.activation = parse_activation(activation);
+  }
+};
+
+NewMatrix linear_dense(Context& context, const std::vector<const Dense*>& w, const FloatMatrix& x,
+                       const Biases& biases, const std::optional<std::string>& activation,
                        const std::optional<FloatMatrix>& residual) {
-  const size_t T = x.shape(0), N = w.view.N;
-  check("columns of x", w.view.K, x.shape(1));
-  const Epilogue e = make_epilogue(T, N, bias, activation, residual);
-  NewMatrix out = new_matrix(T, N);
+  std::vector<DenseView> views;
+  for (const Dense* matrix : w) views.push_back(matrix->view);
+  const Joined<DenseView> joined(std::move(views), biases, x, activation, residual);
+  NewMatrix out = new_matrix(joined.T, joined.epilogue.stride);
   nb::gil_scoped_release release;
   const std::lock_guard lock(context.mutex);
-  linear(context, w.view, x.data(), T, e, out.data());
+  linear(context, joined.parts, x.data(), joined.T, joined.epilogue, out.data());
   return out;
 }
 
-NewMatrix linear_planes(Context& context, const Planes& w, const FloatMatrix& x,
-                        const std::string& precision, const std::optional<FloatVector>& bias,
+NewMatrix linear_planes(Context& context, const std::vector<const Planes*>& w, const FloatMatrix& x,
+                        const std::string& precision, const Biases& biases,
                         const std::optional<std::string>& activation,
                         const std::optional<FloatMatrix>& residual) {
-  const size_t T = x.shape(0), N = w.N();
-  check("columns of x", w.K(), x.shape(1));
   const Precision read = parse_precision(precision);
-  const PlaneView view = readable(w, read);
-  const Epilogue e = make_epilogue(T, N, bias, activation, residual);
-  NewMatrix out = new_matrix(T, N);
+  std::vector<PlaneView> views;
+  for (const Planes* matrix : w) views.push_back(readable(*matrix, read));
+  const Joined<PlaneView> joined(std::move(views), biases, x, activation, residual);
+  NewMatrix out = new_matrix(joined.T, joined.epilogue.stride);
   nb::gil_scoped_release release;
   const std::lock_guard lock(context.mutex);
-  linear(context, view, read, x.data(), T, e, out.data());
+  linear(context, joined.parts, read, x.data(), joined.T, joined.epilogue, out.data());
   return out;
 }
 
-void check_ids(const char* what, const IdVector& ids, size_t rows) {
+void check_ids(const IdVector& ids, size_t rows) {
   for (size_t i = 0; i < ids.size(); ++i)
     if (ids.data()[i] < 0 || static_cast<size_t>(ids.data()[i]) >= rows)
-      throw std::out_of_range(std::string(what) + " " + std::to_string(ids.data()[i]) +
-                              " is outside [0, " + std::to_string(rows) + ")");
+      throw std::out_of_range("id " + std::to_string(ids.data()[i]) + " is outside [0, " +
+                              std::to_string(rows) + ")");
 }
 
-NewMatrix embed_tokens(Context& context, const std::variant<const Dense*, const Planes*>& table,
-                       const IdVector& ids, const Dense* positions_table,
-                       const std::optional<IdVector>& positions) {
-  PlaneView planes;
-  EmbedSource source;
-  size_t rows = 0, D = 0;
-  if (const auto* dense = std::get_if<const Dense*>(&table)) {
-    source.dense = &(*dense)->view;
-    rows = (*dense)->view.N, D = (*dense)->view.K;
-  } else {
-    planes = std::get<const Planes*>(table)->view();
-    source.planes = &planes;
-    rows = planes.N, D = planes.K;
+NewMatrix embed_rows(Context& context,
+                     const std::vector<std::variant<const Dense*, const Planes*>>& tables,
+                     const std::vector<IdVector>& ids) {
+  if (tables.empty()) throw std::invalid_argument("an embedding needs a table");
+  check("ids, one list a table", tables.size(), ids.size());
+  const size_t T = ids[0].size();
+  size_t D = 0;
+  std::vector<Lookup> lookups;
+  for (size_t i = 0; i < tables.size(); ++i) {
+    Lookup lookup{{}, {ids[i].data(), ids[i].size()}};
+    size_t rows = 0, columns = 0;
+    if (const auto* dense = std::get_if<const Dense*>(&tables[i])) {
+      lookup.table = (*dense)->view;
+      rows = (*dense)->view.N, columns = (*dense)->view.K;
+    } else {
+      const PlaneView view = std::get<const Planes*>(tables[i])->view();
+      lookup.table = view;
+      rows = view.N, columns = view.K;
+    }
+    if (i == 0) D = columns;
+    check("ids of every table", T, ids[i].size());
+    check("columns of every table", D, columns);
+    check_ids(ids[i], rows);
+    lookups.push_back(lookup);
   }
-  check_ids("token id", ids, rows);
-  std::span<const int64_t> at;
-  if (positions_table != nullptr) {
-    if (!positions) throw std::invalid_argument("a position table needs positions");
-    check("positions", ids.size(), positions->size());
-    check("columns of the position table", D, positions_table->view.K);
-    check_ids("position", *positions, positions_table->view.N);
-    at = {positions->data(), positions->size()};
-  }
-  NewMatrix out = new_matrix(ids.size(), D);
+  NewMatrix out = new_matrix(T, D);
   nb::gil_scoped_release release;
   const std::lock_guard lock(context.mutex);
-  embed(context, source, {ids.data(), ids.size()},
-        positions_table != nullptr ? &positions_table->view : nullptr, at, D, out.data());
+  embed(context, lookups, T, D, out.data());
   return out;
 }
 
@@ -250,6 +271,50 @@ NewMatrix attend_causal(Context& context, const FloatMatrix& qkv,
   nb::gil_scoped_release release;
   const std::lock_guard lock(context.mutex);
   attend(context, shape, qkv.data(), q + 2 * kv, 0, q, q + kv, caches, lengths, out.data());
+  return out;
+}
+
+void check_rows(const std::vector<size_t>& lengths, size_t rows, size_t shortest) {
+  size_t T = 0;
+  for (const size_t length : lengths) {
+    if (length < shortest) throw std::invalid_argument("a sequence is empty");
+    if (length > rows - T) mismatch("rows, the sum of lengths", T + length, rows);
+    T += length;
+  }
+  check("rows, the sum of lengths", T, rows);
+}
+
+// qkv [T, 3·H·Dh]: queries, keys, values of packed sequences.
+NewMatrix attend_bidirectional(Context& context, const FloatMatrix& qkv,
+                               const std::vector<size_t>& lengths, size_t n_heads, float scale) {
+  check_rows(lengths, qkv.shape(0), 0);
+  if (n_heads == 0 || qkv.shape(1) % (3 * n_heads) != 0)
+    throw std::invalid_argument("columns of qkv: expected a multiple of 3·" +
+                                std::to_string(n_heads) + ", got " + std::to_string(qkv.shape(1)));
+  const size_t width = qkv.shape(1) / 3;
+  NewMatrix out = new_matrix(qkv.shape(0), width);
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  attend_all(context, qkv.data(), n_heads, width / n_heads, scale, lengths, out.data());
+  return out;
+}
+
+NewMatrix pool_rows(Context& context, const FloatMatrix& x, const std::vector<size_t>& lengths,
+                    const std::string& pooling) {
+  const Pooling mode = parse_pooling(pooling);
+  check_rows(lengths, x.shape(0), 1);
+  NewMatrix out = new_matrix(lengths.size(), x.shape(1));
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  pool(context, x.data(), x.shape(1), lengths, mode, out.data());
+  return out;
+}
+
+NewMatrix normalize(Context& context, const FloatMatrix& x) {
+  NewMatrix out = new_matrix(x.shape(0), x.shape(1));
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  unit_length(context, x.data(), x.shape(0), x.shape(1), out.data());
   return out;
 }
 
@@ -316,18 +381,23 @@ NB_MODULE(_native, m) {
 
   m.def("encode", &encode_planes, "context"_a, "weights"_a, "refine"_a,
         "Quantizes a float matrix; a weight that is not finite or above 1e18 is returned instead.");
-  m.def("linear_dense", &linear_dense, "context"_a, "w"_a, "x"_a, "bias"_a.none(),
+  m.def("linear_dense", &linear_dense, "context"_a, "w"_a, "x"_a, "biases"_a, "activation"_a.none(),
+        "residual"_a.none(),
+        "activation(x [T, K] · wᵀ + bias) + residual, matrices side by side → [T, ΣN]");
+  m.def("linear_planes", &linear_planes, "context"_a, "w"_a, "x"_a, "precision"_a, "biases"_a,
         "activation"_a.none(), "residual"_a.none(),
-        "activation(x [T, K] · wᵀ + bias) + residual → [T, N]");
-  m.def("linear_planes", &linear_planes, "context"_a, "w"_a, "x"_a, "precision"_a, "bias"_a.none(),
-        "activation"_a.none(), "residual"_a.none(),
-        "activation(x [T, K] · wᵀ + bias) + residual → [T, N]");
-  m.def("embed", &embed_tokens, "context"_a, "table"_a, "ids"_a, "position_table"_a.none(),
-        "positions"_a.none(), "table[ids] + position_table[positions] → [T, D]");
+        "activation(x [T, K] · wᵀ + bias) + residual, matrices side by side → [T, ΣN]");
+  m.def("embed", &embed_rows, "context"_a, "tables"_a, "ids"_a, "Σ table[ids] → [T, D]");
   m.def("layer_norm", &norm, "context"_a, "x"_a, "weight"_a, "bias"_a, "eps"_a);
   m.def("attend_causal", &attend_causal, "context"_a, "qkv"_a, "caches"_a, "lengths"_a, "layer"_a,
         "n_heads"_a, "scale"_a,
         "Appends keys and values to the caches and attends to them as stored → [T, H·Dh]");
+
+  m.def("attend_bidirectional", &attend_bidirectional, "context"_a, "qkv"_a, "lengths"_a,
+        "n_heads"_a, "scale"_a, "Every token sees all of its own sequence → [T, H·Dh]");
+  m.def("pool", &pool_rows, "context"_a, "x"_a, "lengths"_a, "pooling"_a,
+        "The rows of each sequence become one → [sequences, D]");
+  m.def("unit_length", &normalize, "context"_a, "x"_a, "Rows divided by their length");
 
   m.def("sum_words", &sum, "context"_a, "data"_a,
         "Sum of the 64-bit words of a byte array: reads it as fast as memory allows.");

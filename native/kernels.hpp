@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "planes.hpp"
 
@@ -16,6 +17,9 @@ enum class DType { f32, f16, bf16 };
 constexpr size_t size_of(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
 
 enum class Activation { none, relu, silu, tanh, gelu, gelu_tanh };
+
+// How the rows of one sequence become one (names of sentence-transformers' pooling modes).
+enum class Pooling { cls, max, mean, mean_sqrt_len, lasttoken };
 
 // nk: row-major [N, K], the usual Linear.  kn: row-major [K, N], Conv1D of the GPT-2 checkpoints.
 enum class Layout { nk, kn };
@@ -30,8 +34,9 @@ struct DenseView {
 // out[t, n] = activation(Σ + bias[n]) + residual[t, n]
 struct Epilogue {
   const float* bias = nullptr;      // [N]
-  const float* residual = nullptr;  // [T, N]
+  const float* residual = nullptr;  // [T, stride]
   Activation activation = Activation::none;
+  size_t stride = 0;  // floats from one token's outputs to the next's: N where out is [T, N]
 };
 
 // Activations as int8 with one scale per token and group of 32.
@@ -87,6 +92,16 @@ struct Kernels {
   // One query over S cached positions: softmax(scale · q·K) · V → out [head_dim].
   void (*attend)(const float* q, size_t head_dim, float scale, const KeyValueView& kv, size_t S,
                  float* out);
+  // One head of one sequence of L tokens, all of which see each other. q, k, v and out are rows of
+  // head_dim floats, `stride` and `out_stride` apart. `scratch` has
+  // attend_all_scratch_bytes(L, head_dim), 64-byte aligned.
+  void (*attend_all)(const float* q, const float* k, const float* v, size_t stride, size_t L,
+                     size_t head_dim, float scale, float* out, size_t out_stride, float* scratch);
+
+  // L rows → one.
+  void (*pool)(const float* x, size_t L, size_t D, Pooling pooling, float* out);
+  // x/max(‖x‖₂, 1e-12)
+  void (*unit_length)(const float* x, size_t D, float* out);
 };
 
 const Kernels& generic_kernels();
@@ -97,6 +112,12 @@ inline constexpr size_t kPanelRows = 16;  // rows that a prefill panel unpacks t
 // Two nibble panels and the float s, m of kPanelRows rows.
 constexpr size_t plane_scratch_bytes(size_t K) {
   return group_count(K) * (2 * kPanelRows * kGroup + 2 * kPanelRows * sizeof(float)) + 64;
+}
+// Keys with positions in lanes, values as rows, and the scores of kQueries queries.
+inline constexpr size_t kQueries = 6;
+constexpr size_t attend_all_scratch_bytes(size_t L, size_t head_dim) {
+  const size_t lanes = ceil_div(L, 16) * 16, width = ceil_div(head_dim, 8) * 8;
+  return (head_dim * lanes + L * width + kQueries * (lanes + head_dim)) * sizeof(float) + 64;
 }
 // A float32 panel of kPanelRows outputs.
 constexpr size_t dense_scratch_bytes(size_t K) {

@@ -3,8 +3,10 @@
 #include "kernels/vec_avx2.hpp"
 #define LAPWING_ISA avx2
 #include "kernels/float_math.hpp"
+#include "kernels/rows.hpp"
 #include "kernels/dense.hpp"
 #include "kernels/attention.hpp"
+#include "kernels/attend_all.hpp"
 #include "kernels/quantize.hpp"
 #include "kernels/planes_avx2.hpp"
 #include "kernels/table.hpp"

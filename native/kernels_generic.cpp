@@ -3,8 +3,10 @@
 #include "kernels/vec_generic.hpp"
 #define LAPWING_ISA generic
 #include "kernels/float_math.hpp"
+#include "kernels/rows.hpp"
 #include "kernels/dense.hpp"
 #include "kernels/attention.hpp"
+#include "kernels/attend_all.hpp"
 #include "kernels/quantize.hpp"
 #include "kernels/planes_plain.hpp"
 #include "kernels/table.hpp"

@@ -47,73 +47,112 @@ uint8_t* Context::worker_scratch(size_t nbytes_each) {
   return worker_scratch_.data();
 }
 
-void linear(Context& context, const DenseView& w, const float* x, size_t T, const Epilogue& e,
-            float* out) {
-  const size_t each = round64(dense_scratch_bytes(w.K));
-  uint8_t* scratch = context.worker_scratch(each);
-  Pieces pieces = divide(w.N, w.K * T, context.pool.threads(), 64);
-  if (w.layout == Layout::kn && T <= 2) {
-    // Rows are read a stretch at a time, and each stretch is a page or two: one piece a thread.
-    const size_t share = ceil_div(w.N, context.pool.threads());
-    pieces.size = std::max(pieces.size, ceil_div(share, 64) * 64);
-    pieces.count = ceil_div(w.N, pieces.size);
+namespace {
+
+// Work on parts that lie side by side, cut for the threads: units [first, last) of one part, whose
+// outputs begin at `column`.
+struct Share {
+  size_t part, first, last, column;
+};
+template <class View, class Units>
+std::vector<Share> shares_of(std::span<const Part<View>> parts, const Units& units, size_t size) {
+  std::vector<Share> shares;
+  size_t column = 0;
+  for (size_t i = 0; i < parts.size(); column += parts[i++].w.N)
+    for (size_t first = 0, count = units(parts[i].w); first < count; first += size)
+      shares.push_back({i, first, std::min(count, first + size), column});
+  return shares;
+}
+
+Epilogue epilogue_of(const Epilogue& e, const float* bias, size_t column) {
+  return {bias, e.residual == nullptr ? nullptr : e.residual + column, e.activation, e.stride};
+}
+
+}  // namespace
+
+void linear(Context& context, std::span<const Part<DenseView>> parts, const float* x, size_t T,
+            const Epilogue& e, float* out) {
+  const size_t K = parts[0].w.K, threads = context.pool.threads();
+  size_t N = 0, widest = 0;
+  bool streamed = T <= 2;
+  for (const auto& part : parts) {
+    N += part.w.N;
+    widest = std::max(widest, part.w.N);
+    streamed &= part.w.layout == Layout::kn;
   }
-  context.pool.run(pieces.count, [&](size_t piece, size_t worker) {
-    const size_t first = piece * pieces.size, last = std::min(w.N, first + pieces.size);
-    context.kernels.dense_linear(w, x, T, first, last, e, out, scratch + worker * each);
+  const size_t each = round64(dense_scratch_bytes(K));
+  uint8_t* scratch = context.worker_scratch(each);
+  Pieces pieces = divide(N, K * T, threads, 64);
+  // Rows are read a stretch at a time, and each stretch is a page or two: one piece a thread.
+  if (streamed) pieces.size = std::max(pieces.size, ceil_div(ceil_div(widest, threads), 64) * 64);
+  const auto shares = shares_of(parts, [](const DenseView& w) { return w.N; }, pieces.size);
+  context.pool.run(shares.size(), [&](size_t piece, size_t worker) {
+    const Share& share = shares[piece];
+    const auto& part = parts[share.part];
+    context.kernels.dense_linear(part.w, x, T, share.first, share.last,
+                                 epilogue_of(e, part.bias, share.column), out + share.column,
+                                 scratch + worker * each);
   });
 }
 
-void linear(Context& context, const PlaneView& w, Precision precision, const float* x, size_t T,
-            const Epilogue& e, float* out) {
-  const size_t groups = group_count(w.K), row = groups * kGroup;
+void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision precision,
+            const float* x, size_t T, const Epilogue& e, float* out) {
+  const size_t K = parts[0].w.K, groups = group_count(K), row = groups * kGroup;
   const size_t code_bytes = round64(T * row), scale_bytes = round64(T * groups * sizeof(float));
   uint8_t* memory = context.scratch(code_bytes + 2 * scale_bytes);
   auto* codes = reinterpret_cast<int8_t*>(memory);
   auto* scale = reinterpret_cast<float*>(memory + code_bytes);
   auto* sum = reinterpret_cast<float*>(memory + code_bytes + scale_bytes);
 
-  const Pieces tokens = divide(T, 4 * w.K, context.pool.threads());
+  const Pieces tokens = divide(T, 4 * K, context.pool.threads());
   context.pool.run(tokens.count, [&](size_t piece, size_t) {
     const size_t last = std::min(T, (piece + 1) * tokens.size);
     for (size_t t = piece * tokens.size; t < last; ++t)
-      context.kernels.quantize_row(x + t * w.K, w.K, codes + t * row, scale + t * groups,
+      context.kernels.quantize_row(x + t * K, K, codes + t * row, scale + t * groups,
                                    sum + t * groups);
   });
 
-  const size_t each = round64(plane_scratch_bytes(w.K));
+  const size_t each = round64(plane_scratch_bytes(K));
   uint8_t* scratch = context.worker_scratch(each);
-  const size_t row_groups = row_group_count(w.N);
-  const Pieces pieces = divide(row_groups, kRows * w.K * T, context.pool.threads(), 2);
-  context.pool.run(pieces.count, [&](size_t piece, size_t worker) {
-    const size_t first = piece * pieces.size, last = std::min(row_groups, first + pieces.size);
-    context.kernels.plane_linear(w, precision, {codes, scale, sum}, T, first, last, e, out,
+  const auto units = [](const PlaneView& w) { return row_group_count(w.N); };
+  size_t row_groups = 0;
+  for (const auto& part : parts) row_groups += units(part.w);
+  const Pieces pieces = divide(row_groups, kRows * K * T, context.pool.threads(), 2);
+  const auto shares = shares_of(parts, units, pieces.size);
+  context.pool.run(shares.size(), [&](size_t piece, size_t worker) {
+    const Share& share = shares[piece];
+    const auto& part = parts[share.part];
+    context.kernels.plane_linear(part.w, precision, {codes, scale, sum}, T, share.first, share.last,
+                                 epilogue_of(e, part.bias, share.column), out + share.column,
                                  scratch + worker * each);
   });
 }
 
-void embed(Context& context, const EmbedSource& table, std::span<const int64_t> ids,
-           const DenseView* position_table, std::span<const int64_t> positions, size_t D,
-           float* out) {
-  const size_t T = ids.size();
-  std::vector<float> position(position_table != nullptr ? D : 0);
-  const auto dense_row = [&](const DenseView& w, size_t row, float* to) {
-    const auto* data = static_cast<const uint8_t*>(w.data);
-    context.kernels.to_float(w.dtype, data + row * D * size_of(w.dtype), D, to);
-  };
-  for (size_t t = 0; t < T; ++t) {
-    float* row = out + t * D;
-    const auto id = static_cast<size_t>(ids[t]);
-    if (table.planes != nullptr)
-      decode_row(*table.planes, table.planes->refine != nullptr ? Precision::int8 : Precision::int4,
-                 id, row);
-    else
-      dense_row(*table.dense, id, row);
-    if (position_table != nullptr) {
-      dense_row(*position_table, static_cast<size_t>(positions[t]), position.data());
-      context.kernels.add_to(row, position.data(), D);
+void embed(Context& context, std::span<const Lookup> lookups, size_t T, size_t D, float* out) {
+  const auto read_row = [&](const Lookup& lookup, size_t t, float* to) {
+    const auto id = static_cast<size_t>(lookup.ids[t]);
+    if (const auto* planes = std::get_if<PlaneView>(&lookup.table)) {
+      decode_row(*planes, planes->refine != nullptr ? Precision::int8 : Precision::int4, id, to);
+    } else {
+      const auto& dense = std::get<DenseView>(lookup.table);
+      const auto* data = static_cast<const uint8_t*>(dense.data);
+      context.kernels.to_float(dense.dtype, data + id * D * size_of(dense.dtype), D, to);
     }
-  }
+  };
+  const size_t each = round64(D * sizeof(float));
+  uint8_t* scratch = context.worker_scratch(each);
+  const Pieces pieces = divide(T, 8 * D * lookups.size(), context.pool.threads());
+  context.pool.run(pieces.count, [&](size_t piece, size_t worker) {
+    auto* addend = reinterpret_cast<float*>(scratch + worker * each);
+    const size_t last = std::min(T, (piece + 1) * pieces.size);
+    for (size_t t = piece * pieces.size; t < last; ++t) {
+      read_row(lookups[0], t, out + t * D);
+      for (const Lookup& lookup : lookups.subspan(1)) {
+        read_row(lookup, t, addend);
+        context.kernels.add_to(out + t * D, addend, D);
+      }
+    }
+  });
 }
 
 void layer_norm(Context& context, const float* x, size_t T, size_t D, const float* weight,
@@ -169,6 +208,59 @@ void attend(Context& context, const AttentionShape& shape, const float* x, size_
                              cache.view(shape.layer, head / (H / Hkv)), tokens[t].position + 1,
                              out + t * H * Dh + head * Dh);
     }
+  });
+}
+
+void attend_all(Context& context, const float* qkv, size_t n_heads, size_t head_dim, float scale,
+                std::span<const size_t> lengths, float* out) {
+  const size_t width = n_heads * head_dim, stride = 3 * width;
+  std::vector<size_t> begins(lengths.size());
+  size_t T = 0, longest = 0, squares = 0;
+  for (size_t s = 0; s < lengths.size(); ++s) {
+    begins[s] = T;
+    T += lengths[s];
+    longest = std::max(longest, lengths[s]);
+    squares += lengths[s] * lengths[s];
+  }
+  if (T == 0) return;
+  const size_t each = round64(attend_all_scratch_bytes(longest, head_dim));
+  uint8_t* scratch = context.worker_scratch(each);
+  const size_t units = lengths.size() * n_heads;
+  const Pieces pieces =
+      divide(units, 2 * head_dim * (squares / lengths.size()), context.pool.threads());
+  context.pool.run(pieces.count, [&](size_t piece, size_t worker) {
+    const size_t last = std::min(units, (piece + 1) * pieces.size);
+    for (size_t unit = piece * pieces.size; unit < last; ++unit) {
+      const size_t s = unit / n_heads, head = unit % n_heads;
+      if (lengths[s] == 0) continue;
+      const float* q = qkv + begins[s] * stride + head * head_dim;
+      context.kernels.attend_all(q, q + width, q + 2 * width, stride, lengths[s], head_dim, scale,
+                                 out + begins[s] * width + head * head_dim, width,
+                                 reinterpret_cast<float*>(scratch + worker * each));
+    }
+  });
+}
+
+void pool(Context& context, const float* x, size_t D, std::span<const size_t> lengths,
+          Pooling pooling, float* out) {
+  std::vector<size_t> begins(lengths.size());
+  size_t T = 0;
+  for (size_t s = 0; s < lengths.size(); T += lengths[s++]) begins[s] = T;
+  const size_t average = T / std::max<size_t>(1, lengths.size());
+  const Pieces pieces = divide(lengths.size(), D * average, context.pool.threads());
+  context.pool.run(pieces.count, [&](size_t piece, size_t) {
+    const size_t last = std::min(lengths.size(), (piece + 1) * pieces.size);
+    for (size_t s = piece * pieces.size; s < last; ++s)
+      context.kernels.pool(x + begins[s] * D, lengths[s], D, pooling, out + s * D);
+  });
+}
+
+void unit_length(Context& context, const float* x, size_t T, size_t D, float* out) {
+  const Pieces pieces = divide(T, 4 * D, context.pool.threads());
+  context.pool.run(pieces.count, [&](size_t piece, size_t) {
+    const size_t last = std::min(T, (piece + 1) * pieces.size);
+    for (size_t t = piece * pieces.size; t < last; ++t)
+      context.kernels.unit_length(x + t * D, D, out + t * D);
   });
 }
 

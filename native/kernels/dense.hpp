@@ -79,14 +79,14 @@ static inline void dot_tile(const typename From::Element* w, const float* x, siz
 }
 
 template <class From, size_t R>
-static void dot_rows(const typename From::Element* w, const float* x, size_t T, size_t K, size_t N,
-                     size_t n, const Epilogue& e, float* out) {
+static void dot_rows(const typename From::Element* w, const float* x, size_t T, size_t K, size_t n,
+                     const Epilogue& e, float* out) {
   size_t t = 0;
   const auto write = [&](const auto& sums, size_t tokens) {
     for (size_t i = 0; i < tokens; ++i) {
       float v[R];
       for (size_t r = 0; r < R; ++r) v[r] = sums[r][i];
-      finish(load_part(v, R), e, N, t + i, n, R, out);
+      finish(load_part(v, R), e, t + i, n, R, out);
     }
   };
   for (; t + 3 <= T; t += 3) {
@@ -110,12 +110,12 @@ static void linear_nk(const DenseView& w, const float* x, size_t T, size_t first
     const auto* rows = data + n * w.K;
     if (T >= 6 && sizeof(typename From::Element) != sizeof(float)) {
       widen<From>(rows, 4 * w.K, panel);  // once for all tokens
-      dot_rows<FromF32, 4>(panel, x, T, w.K, w.N, n, e, out);
+      dot_rows<FromF32, 4>(panel, x, T, w.K, n, e, out);
     } else {
-      dot_rows<From, 4>(rows, x, T, w.K, w.N, n, e, out);
+      dot_rows<From, 4>(rows, x, T, w.K, n, e, out);
     }
   }
-  for (; n < last; ++n) dot_rows<From, 1>(data + n * w.K, x, T, w.K, w.N, n, e, out);
+  for (; n < last; ++n) dot_rows<From, 1>(data + n * w.K, x, T, w.K, n, e, out);
 }
 
 // Panel [K, 16] of float32, T tokens.
@@ -140,8 +140,8 @@ static inline void panel_tokens(const float* panel, const float* x, size_t t, co
   F8 acc[T][2];
   panel_tile<T>(panel, x + t * w.K, w.K, acc);
   for (size_t i = 0; i < T; ++i) {
-    finish(acc[i][0], e, w.N, t + i, n, count, out);
-    if (count > 8) finish(acc[i][1], e, w.N, t + i, n + 8, count - 8, out);
+    finish(acc[i][0], e, t + i, n, count, out);
+    if (count > 8) finish(acc[i][1], e, t + i, n + 8, count - 8, out);
   }
 }
 
@@ -235,8 +235,7 @@ static void linear_kn_stream(const DenseView& w, const float* x, size_t first, s
       }
     }
     for (size_t t = 0; t < T; ++t)
-      for (size_t i = 0; i < count; i += 8)
-        finish(load(sums[t] + i), e, w.N, t, n + i, count - i, out);
+      for (size_t i = 0; i < count; i += 8) finish(load(sums[t] + i), e, t, n + i, count - i, out);
   }
 }
 

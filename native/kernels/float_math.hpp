@@ -72,9 +72,9 @@ static inline F8 activate(F8 x, Activation activation) {
 
 // Writes 8 (or `count`) finished sums of token t starting at output n. Not inlined: it is called
 // once per 8 outputs, from many places.
-static __attribute__((noinline)) void finish(F8 sums, const Epilogue& e, size_t N, size_t t,
-                                             size_t n, size_t count, float* out) {
-  const size_t at = t * N + n;
+static __attribute__((noinline)) void finish(F8 sums, const Epilogue& e, size_t t, size_t n,
+                                             size_t count, float* out) {
+  const size_t at = t * e.stride + n;
   if (count >= 8) {
     if (e.bias != nullptr) sums = add(sums, load(e.bias + n));
     sums = activate(sums, e.activation);
@@ -86,50 +86,6 @@ static __attribute__((noinline)) void finish(F8 sums, const Epilogue& e, size_t 
     if (e.residual != nullptr) sums = add(sums, load_part(e.residual + at, count));
     store_part(out + at, sums, count);
   }
-}
-
-static void layer_norm(const float* x, size_t D, const float* weight, const float* bias, float eps,
-                       float* out) {
-  const size_t whole = D / 8 * 8, rest = D - whole;
-  F8 total = zero();
-  for (size_t i = 0; i < whole; i += 8) total = add(total, load(x + i));
-  if (rest != 0) total = add(total, load_part(x + whole, rest));
-  const F8 mean = set1(sum(total) / static_cast<float>(D));
-  F8 squares = zero();
-  for (size_t i = 0; i < whole; i += 8) {
-    const F8 d = sub(load(x + i), mean);
-    squares = fma(d, d, squares);
-  }
-  if (rest != 0) {
-    float v[8] = {};
-    for (size_t i = 0; i < rest; ++i) v[i] = x[whole + i] - (sum(total) / static_cast<float>(D));
-    squares = fma(load(v), load(v), squares);
-  }
-  const F8 inverse = set1(1.0f / __builtin_sqrtf(sum(squares) / static_cast<float>(D) + eps));
-  for (size_t i = 0; i < whole; i += 8)
-    store(out + i, fma(mul(sub(load(x + i), mean), inverse), load(weight + i), load(bias + i)));
-  if (rest != 0)
-    store_part(out + whole,
-               fma(mul(sub(load_part(x + whole, rest), mean), inverse),
-                   load_part(weight + whole, rest), load_part(bias + whole, rest)),
-               rest);
-}
-
-static uint64_t sum_words(const uint64_t* words, size_t count) {
-  W4 total[8] = {};  // enough sums in flight to hide the latency of an addition
-  size_t i = 0;
-  for (; i + 32 <= count; i += 32)
-    for (size_t j = 0; j < 8; ++j) total[j] = add_words(total[j], load_words(words + i + 4 * j));
-  uint64_t sum = 0;
-  for (; i < count; ++i) sum += words[i];
-  for (const W4& part : total) sum += sum_lanes(part);
-  return sum;
-}
-
-static void add_to(float* x, const float* y, size_t count) {
-  const size_t whole = count / 8 * 8;
-  for (size_t i = 0; i < whole; i += 8) store(x + i, add(load(x + i), load(y + i)));
-  for (size_t i = whole; i < count; ++i) x[i] += y[i];
 }
 
 }  // namespace lapwing::LAPWING_ISA

@@ -123,7 +123,7 @@ static void direct_tile(const PlaneView& w, const QuantizedRows& x, size_t t, si
     const size_t n = (rg + r) * kRows;
 #pragma GCC unroll 2
     for (size_t i = 0; i < T; ++i)
-      finish(join<Both>(scaled[r][i], centred[r][i], w.factors + (rg + r) * 2), e, w.N, t + i, n,
+      finish(join<Both>(scaled[r][i], centred[r][i], w.factors + (rg + r) * 2), e, t + i, n,
              w.N - n, out);
   }
 }
@@ -262,8 +262,8 @@ static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel
     for (size_t half = 0; half < row_groups; ++half) {
       const size_t n = (rg + half) * kRows;
       const float* factors = w.factors + (rg + half) * 2;
-      finish(join<Both>(load(scaled[i][half]), centred[i][half], factors), e, w.N, t + i, n,
-             w.N - n, out);
+      finish(join<Both>(load(scaled[i][half]), centred[i][half], factors), e, t + i, n, w.N - n,
+             out);
     }
 }
 #undef LAPWING_PIN

@@ -42,7 +42,7 @@ static void plane_linear(const PlaneView& w, Precision precision, const Quantize
         centred = fma(m, x_sum, centred);
       }
       const F8 result = fma(centred, set1(factors[1]), mul(scaled, set1(scale_factor)));
-      finish(result, e, w.N, t, n, count, out);
+      finish(result, e, t, n, count, out);
     }
   }
 }

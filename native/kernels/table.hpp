@@ -12,7 +12,10 @@ static constexpr Kernels make_table(const char* name) {
           .add_to = add_to,
           .store_head = store_head,
           .sum_words = sum_words,
-          .attend = attend};
+          .attend = attend,
+          .attend_all = attend_all,
+          .pool = pool,
+          .unit_length = unit_length};
 }
 
 }  // namespace lapwing::LAPWING_ISA

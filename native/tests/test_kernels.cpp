@@ -185,7 +185,7 @@ void test_plane_linear(const Kernels& fast) {
           for (size_t i = 0; i < x.size(); ++i) x[i] = (i / K) % 2 == 0 ? 1.0f : -1.0f;
         const Activations q = quantized(plain, x, T, K);
         const auto bias = random_floats(random, N), residual = random_floats(random, T * N);
-        const Epilogue e{bias.data(), residual.data(), kActivations[(N + K) % 6]};
+        const Epilogue e{bias.data(), residual.data(), kActivations[(N + K) % 6], N};
         const size_t row_groups = row_group_count(N);
         const auto scratch = scratch_of(plane_scratch_bytes(K));
         for (const Precision precision : {Precision::int4, Precision::int8}) {
@@ -231,7 +231,7 @@ void test_plane_linear_is_the_formula() {
   std::vector<float> out(T * N), row(K);
   for (const Precision precision : {Precision::int4, Precision::int8}) {
     generic_kernels().plane_linear(planes.view(), precision, q.rows(0, K), T, 0, row_group_count(N),
-                                   {}, out.data(), nullptr);
+                                   {.stride = N}, out.data(), nullptr);
     for (size_t n = 0; n < N; ++n) {
       decode_row(planes.view(), precision, n, row.data());
       for (size_t t = 0; t < T; ++t) {
@@ -282,7 +282,7 @@ void test_dense_linear(const Kernels& fast) {
           const auto x = random_floats(random, T * K);
           const auto bias = random_floats(random, N), residual = random_floats(random, T * N);
           const DenseView view{dtype, layout, N, K, weights.data()};
-          const Epilogue e{bias.data(), residual.data(), kActivations[(N + K) % 6]};
+          const Epilogue e{bias.data(), residual.data(), kActivations[(N + K) % 6], N};
           const auto scratch = scratch_of(dense_scratch_bytes(K));
           const std::string where =
               at(name_of(dtype), N, K, static_cast<size_t>(layout == Layout::kn));
@@ -307,7 +307,7 @@ void test_dense_linear(const Kernels& fast) {
               }
           // No epilogue: Σ w·x in double precision.
           Guarded<float> sums(T * N), wide(N * K);
-          plain.dense_linear(view, x.data(), T, 0, N, {}, sums.data(), scratch.data());
+          plain.dense_linear(view, x.data(), T, 0, N, {.stride = N}, sums.data(), scratch.data());
           plain.to_float(dtype, weights.data(), N * K, wide.data());
           for (size_t t = 0; t < T; ++t)
             for (size_t n = 0; n < N; ++n) {
@@ -333,8 +333,9 @@ void test_wide_conv1d(const Kernels& fast) {
     const DenseView view{dtype, Layout::kn, N, K, weights.data()};
     const auto scratch = scratch_of(dense_scratch_bytes(K));
     Guarded<float> want(3 * N), got(T * N);  // three tokens take the other way
-    generic_kernels().dense_linear(view, x.data(), 3, 0, N, {}, want.data(), scratch.data());
-    fast.dense_linear(view, x.data(), T, 0, N, {}, got.data(), scratch.data());
+    generic_kernels().dense_linear(view, x.data(), 3, 0, N, {.stride = N}, want.data(),
+                                   scratch.data());
+    fast.dense_linear(view, x.data(), T, 0, N, {.stride = N}, got.data(), scratch.data());
     CHECK(std::memcmp(want.data(), got.data(), T * N * sizeof(float)) == 0);
     CHECK(got.tail_untouched());
   }
@@ -350,7 +351,7 @@ void test_activations(const Kernels& fast) {
   const auto scratch = scratch_of(dense_scratch_bytes(1));
   for (const Activation activation : kActivations) {
     Guarded<float> a(N), b(N);
-    const Epilogue e{nullptr, nullptr, activation};
+    const Epilogue e{nullptr, nullptr, activation, 1};
     generic_kernels().dense_linear(view, &one, 1, 0, N, e, a.data(), scratch.data());
     fast.dense_linear(view, &one, 1, 0, N, e, b.data(), scratch.data());
     CHECK_AS(a.same_bytes(b), at("activation", static_cast<size_t>(activation)));
@@ -440,6 +441,88 @@ void test_attend(const Kernels& fast) {
       }
 }
 
+void test_attend_all(const Kernels& fast) {
+  const Kernels& plain = generic_kernels();
+  for (const size_t head_dim : {1, 2, 7, 8, 12, 32, 40, 64})
+    for (const size_t L : {1, 2, 5, 6, 7, 15, 16, 17, 40}) {
+      Random random(head_dim * 1000 + L);
+      const size_t stride = 3 * head_dim + 5, out_stride = head_dim + 3;
+      const auto x = random_floats(random, L * stride, 2);
+      const float *q = x.data(), *k = q + head_dim, *v = k + head_dim;
+      const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
+      const Guarded<float> scratch(attend_all_scratch_bytes(L, head_dim) / sizeof(float));
+      Guarded<float> a(L * out_stride), b(L * out_stride);
+      plain.attend_all(q, k, v, stride, L, head_dim, scale, a.data(), out_stride, scratch.data());
+      fast.attend_all(q, k, v, stride, L, head_dim, scale, b.data(), out_stride, scratch.data());
+      const std::string where = at("attend_all", head_dim, L);
+      CHECK_AS(a.same_bytes(b) && a.tail_untouched() && b.tail_untouched(), where);
+      CHECK_AS(scratch.tail_untouched(), where);
+
+      for (size_t t = 0; t < L; ++t) {
+        std::vector<double> scores(L);
+        double largest = -1e300, total = 0;
+        for (size_t s = 0; s < L; ++s) {
+          for (size_t i = 0; i < head_dim; ++i)
+            scores[s] += static_cast<double>(q[t * stride + i]) * scale * k[s * stride + i];
+          largest = std::fmax(largest, scores[s]);
+        }
+        for (double& score : scores) total += score = std::exp(score - largest);
+        for (size_t i = 0; i < head_dim; ++i) {
+          double want = 0;
+          for (size_t s = 0; s < L; ++s) want += scores[s] / total * v[s * stride + i];
+          CHECK_AS(std::fabs(a[t * out_stride + i] - want) <= 2e-5, where);
+        }
+        for (size_t i = head_dim; i < out_stride; ++i)  // between the rows nothing is written
+          CHECK_AS(std::bit_cast<uint32_t>(a[t * out_stride + i]) == 0x7e7e7e7eu, where);
+      }
+    }
+}
+
+// Rows 0, 1, …, L − 1 plus a column's own number: every pooling is known by hand.
+void test_pool(const Kernels& fast) {
+  for (const size_t D : {1, 7, 8, 9, 24})
+    for (const size_t L : {1, 2, 4, 9}) {
+      Guarded<float> x(L * D), out(D), plain(D);
+      for (size_t t = 0; t < L; ++t)
+        for (size_t i = 0; i < D; ++i) x[t * D + i] = static_cast<float>(t) + 100.0f * i;
+      const auto length = static_cast<float>(L), mean = (length - 1) / 2;
+      const std::pair<Pooling, float> cases[] = {
+          {Pooling::cls, 0},
+          {Pooling::lasttoken, length - 1},
+          {Pooling::max, length - 1},
+          {Pooling::mean, mean},
+      };
+      for (const auto& [pooling, want] : cases) {
+        fast.pool(x.data(), L, D, pooling, out.data());
+        generic_kernels().pool(x.data(), L, D, pooling, plain.data());
+        CHECK(out.same_bytes(plain) && out.tail_untouched());
+        for (size_t i = 0; i < D; ++i) CHECK_AS(out[i] == want + 100.0f * i, at("pool", D, L));
+      }
+      fast.pool(x.data(), L, D, Pooling::mean_sqrt_len, out.data());
+      for (size_t i = 0; i < D; ++i) {
+        const float want = (mean + 100.0f * i) * length / std::sqrt(length);
+        CHECK_AS(std::fabs(out[i] - want) <= 1e-6f * want, at("mean_sqrt_len", D, L));
+      }
+    }
+}
+
+void test_unit_length(const Kernels& fast) {
+  for (const size_t D : {1, 2, 8, 9, 31}) {
+    Random random(D);
+    const auto x = random_floats(random, D, 3);
+    Guarded<float> out(D), plain(D), zeros(D);
+    fast.unit_length(x.data(), D, out.data());
+    generic_kernels().unit_length(x.data(), D, plain.data());
+    CHECK(out.same_bytes(plain) && out.tail_untouched());
+    double squares = 0;
+    for (size_t i = 0; i < D; ++i) squares += static_cast<double>(x[i]) * x[i];
+    for (size_t i = 0; i < D; ++i) CHECK(std::fabs(out[i] - x[i] / std::sqrt(squares)) <= 1e-6);
+    for (size_t i = 0; i < D; ++i) zeros[i] = 0;
+    fast.unit_length(zeros.data(), D, out.data());
+    for (size_t i = 0; i < D; ++i) CHECK(out[i] == 0);
+  }
+}
+
 void test_sum_words(const Kernels& fast) {
   Random random(2);
   for (const size_t count : {0, 1, 31, 32, 33, 100}) {
@@ -469,6 +552,9 @@ int main() {
     test_activations(*kernels);
     test_layer_norm(*kernels);
     test_attend(*kernels);
+    test_attend_all(*kernels);
+    test_pool(*kernels);
+    test_unit_length(*kernels);
     test_sum_words(*kernels);
   }
   return report("kernels");

@@ -17,26 +17,28 @@ void test_linears_on_any_thread_count() {
   const size_t N = 333, K = 150, T = 9;
   Random random(1);
   const auto x = random_floats(random, T * K), bias = random_floats(random, N);
-  const Epilogue e{bias.data(), nullptr, Activation::gelu_tanh};
+  const Epilogue e{nullptr, nullptr, Activation::gelu_tanh, N};
   for (const std::string& isa : available_isas())
     for (const DType dtype : kDTypes)
       for (const Layout layout : {Layout::nk, Layout::kn}) {
         const auto weights = random_weights(random, dtype, N * K);
         const DenseView view{dtype, layout, N, K, weights.data()};
         Planes planes(N, K, true);
+        const std::vector<Part<DenseView>> whole = {{view, bias.data()}};
+        const std::vector<Part<PlaneView>> coded = {{planes.view(), bias.data()}};
         std::vector<Guarded<float>> dense, int4, int8;
         for (const size_t threads : kThreads) {
           Context context(threads, isa);
           CHECK(!encode(context.pool, context.kernels, view, planes));
           for (auto* results : {&dense, &int4, &int8}) results->emplace_back(T * N);
-          linear(context, view, x.data(), T, e, dense.back().data());
-          linear(context, planes.view(), Precision::int4, x.data(), T, e, int4.back().data());
-          linear(context, planes.view(), Precision::int8, x.data(), T, e, int8.back().data());
+          linear(context, whole, x.data(), T, e, dense.back().data());
+          linear(context, coded, Precision::int4, x.data(), T, e, int4.back().data());
+          linear(context, coded, Precision::int8, x.data(), T, e, int8.back().data());
           for (size_t t = 0; t < T; ++t) {  // each token alone
             Guarded<float> one(N);
-            linear(context, view, x.data() + t * K, 1, e, one.data());
+            linear(context, whole, x.data() + t * K, 1, e, one.data());
             CHECK(std::memcmp(one.data(), dense.back().data() + t * N, N * 4) == 0);
-            linear(context, planes.view(), Precision::int8, x.data() + t * K, 1, e, one.data());
+            linear(context, coded, Precision::int8, x.data() + t * K, 1, e, one.data());
             CHECK(std::memcmp(one.data(), int8.back().data() + t * N, N * 4) == 0);
           }
         }
@@ -46,6 +48,94 @@ void test_linears_on_any_thread_count() {
             CHECK(result.tail_untouched());
           }
       }
+}
+
+// Matrices side by side equal each alone, whatever the threads: every dtype, planes, a residual.
+void test_joined_linears() {
+  const std::vector<size_t> sizes = {24, 7, 130};
+  const size_t K = 70, N = 161;
+  Random random(6);
+  for (const size_t T : {1, 2, 9}) {
+    const auto x = random_floats(random, T * K), residual = random_floats(random, T * N);
+    const auto bias = random_floats(random, N);
+    for (const std::string& isa : available_isas())
+      for (const size_t threads : kThreads)
+        for (const Layout layout : {Layout::nk, Layout::kn}) {
+          Context context(threads, isa);
+          std::vector<Guarded<uint8_t>> weights;
+          std::vector<Planes> planes;
+          std::vector<Part<DenseView>> dense;
+          std::vector<Part<PlaneView>> coded;
+          size_t column = 0;
+          for (size_t i = 0; i < sizes.size(); ++i) {
+            const DType dtype = kDTypes[i];
+            weights.push_back(random_weights(random, dtype, sizes[i] * K));
+            const DenseView view{dtype, layout, sizes[i], K, weights.back().data()};
+            planes.emplace_back(sizes[i], K, true);
+            CHECK(!encode(context.pool, context.kernels, view, planes.back()));
+            dense.push_back({view, i == 1 ? nullptr : bias.data() + column});
+            coded.push_back({planes.back().view(), i == 1 ? nullptr : bias.data() + column});
+            column += sizes[i];
+          }
+          const auto compare = [&](const auto& parts, const auto& run) {
+            Guarded<float> together(T * N);
+            run(std::span(parts), Epilogue{nullptr, residual.data(), Activation::silu, N},
+                together.data());
+            CHECK(together.tail_untouched());
+            size_t begin = 0;
+            for (const auto& part : parts) {
+              const size_t width = part.w.N;
+              Guarded<float> alone(T * width), rest(T * width);
+              for (size_t t = 0; t < T; ++t)
+                std::memcpy(rest.data() + t * width, residual.data() + t * N + begin, width * 4);
+              run(std::span(&part, 1), Epilogue{nullptr, rest.data(), Activation::silu, width},
+                  alone.data());
+              for (size_t t = 0; t < T; ++t)
+                CHECK(std::memcmp(together.data() + t * N + begin, alone.data() + t * width,
+                                  width * 4) == 0);
+              begin += width;
+            }
+          };
+          compare(dense, [&](auto parts, const Epilogue& e, float* out) {
+            linear(context, parts, x.data(), T, e, out);
+          });
+          for (const Precision precision : {Precision::int4, Precision::int8})
+            compare(coded, [&](auto parts, const Epilogue& e, float* out) {
+              linear(context, parts, precision, x.data(), T, e, out);
+            });
+        }
+  }
+}
+
+// Packed sequences, each alone, on any number of threads; pooling and unit length beside them.
+void test_whole_sequences() {
+  const std::vector<size_t> lengths = {9, 1, 70, 16};
+  const size_t H = 3, Dh = 20, width = H * Dh, T = 96;
+  Random random(7);
+  const auto qkv = random_floats(random, T * 3 * width);
+  std::vector<Guarded<float>> attended, pooled, unit;
+  for (const std::string& isa : available_isas())
+    for (const size_t threads : kThreads) {
+      Context context(threads, isa);
+      for (auto* results : {&attended, &unit}) results->emplace_back(T * width);
+      pooled.emplace_back(lengths.size() * width);
+      attend_all(context, qkv.data(), H, Dh, 0.2f, lengths, attended.back().data());
+      pool(context, attended.back().data(), width, lengths, Pooling::mean, pooled.back().data());
+      unit_length(context, attended.back().data(), T, width, unit.back().data());
+      size_t begin = 0;
+      for (size_t s = 0; s < lengths.size(); ++s) {
+        const std::vector<size_t> only = {lengths[s]};
+        Guarded<float> alone(lengths[s] * width), vector(width);
+        attend_all(context, qkv.data() + begin * 3 * width, H, Dh, 0.2f, only, alone.data());
+        pool(context, alone.data(), width, only, Pooling::mean, vector.data());
+        CHECK(std::memcmp(alone.data(), attended.back().data() + begin * width, alone.size() * 4) ==
+              0);
+        CHECK(std::memcmp(vector.data(), pooled.back().data() + s * width, width * 4) == 0);
+        begin += lengths[s];
+      }
+      for (const auto* results : {&attended, &pooled, &unit})
+        CHECK(results->back().same_bytes(results->front()) && results->back().tail_untouched());
+    }
 }
 
 void test_embed() {
@@ -62,7 +152,8 @@ void test_embed() {
       Guarded<float> wide(V * D), wide_positions(S * D), out(ids.size() * D);
       context.kernels.to_float(dtype, table.data(), V * D, wide.data());
       context.kernels.to_float(dtype, position_table.data(), S * D, wide_positions.data());
-      embed(context, {.dense = &dense}, ids, &at_view, positions, D, out.data());
+      const std::vector<Lookup> both = {{dense, ids}, {at_view, positions}};
+      embed(context, both, ids.size(), D, out.data());
       for (size_t t = 0; t < ids.size(); ++t)
         for (size_t i = 0; i < D; ++i)
           CHECK(out[t * D + i] == wide[ids[t] * D + i] + wide_positions[positions[t] * D + i]);
@@ -72,7 +163,8 @@ void test_embed() {
         Planes planes(V, D, refine);
         CHECK(!encode(context.pool, context.kernels, dense, planes));
         const PlaneView view = planes.view();
-        embed(context, {.planes = &view}, ids, nullptr, {}, D, out.data());
+        const std::vector<Lookup> one = {{view, ids}};
+        embed(context, one, ids.size(), D, out.data());
         Guarded<float> row(D);
         for (size_t t = 0; t < ids.size(); ++t) {
           decode_row(view, refine ? Precision::int8 : Precision::int4, ids[t], row.data());
@@ -269,6 +361,8 @@ void test_instruction_sets() {
 
 int main() {
   test_linears_on_any_thread_count();
+  test_joined_linears();
+  test_whole_sequences();
   test_embed();
   test_layer_norm_rows();
   test_attention_in_any_company();

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lapwing.engine.load import inspect
-from lapwing.layers.parameter import Parameter
+from lapwing.layers.parameter import SMALL_TABLES, Parameter
 from lapwing.quant.recipe import Recipe, parse_dtype
 
 
@@ -94,7 +94,7 @@ def read_per_token(parameters: Iterable[Parameter], precision: str) -> Amount:
     nbytes = weights = 0
     for p in parameters:
         nbytes += p.bytes_per_token(precision)
-        weights += p.K if p.role in ("embedding", "position") else p.N * p.K
+        weights += p.K if p.role in ("embedding", *SMALL_TABLES) else p.N * p.K
     return Amount.of(nbytes, weights)
 
 

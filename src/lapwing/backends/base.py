@@ -18,6 +18,8 @@ Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 Layout = Literal["nk", "kn"]
 ACTIVATIONS = ("relu", "silu", "tanh", "gelu", "gelu_tanh")
+# first row, largest of each column, mean, sum/√L, last row: sentence-transformers' names
+POOLINGS = ("cls", "max", "mean", "mean_sqrt_len", "lasttoken")
 
 
 class BadWeightError(ValueError):
@@ -105,10 +107,8 @@ class Backend(Protocol):
         """An empty cache; its pages are committed as they are filled."""
         ...
 
-    def embed(
-        self, table: Matrix, ids: Ids, position_table: Matrix | None, positions: Ids | None
-    ) -> Floats:
-        """table[ids] + position_table[positions] → [T, D]; planes are read at their full width."""
+    def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids]) -> Floats:
+        """Σ table[ids] over the tables, in their order → [T, D]; planes are read at full width."""
         ...
 
     def layer_norm(self, x: Floats, weight: Floats, bias: Floats, eps: float) -> Floats:
@@ -128,6 +128,17 @@ class Backend(Protocol):
         """activation(x [T, K] · wᵀ + bias) + residual → [T, N]."""
         ...
 
+    def linear_joined(
+        self,
+        x: Floats,
+        matrices: Sequence[Matrix],
+        *,
+        precision: str,
+        biases: Sequence[Floats | None],
+    ) -> Floats:
+        """Matrices that read the same x, one operation: x·wᵀ + bias side by side → [T, ΣN]."""
+        ...
+
     def attend(
         self,
         qkv: Floats,
@@ -143,4 +154,21 @@ class Backend(Protocol):
         qkv [T, (H + 2·Hkv)·Dh]. Sequence i has lengths[i] new rows; their keys and values are
         appended to stores[i] (whose length moves only by `advance`) and attended to as stored.
         """
+        ...
+
+    def attend_bidirectional(
+        self, qkv: Floats, lengths: Sequence[int], *, n_heads: int, scale: float
+    ) -> Floats:
+        """Attention of packed sequences, every token to all of its own → [T, H·Dh].
+
+        qkv [T, 3·H·Dh]; nothing is cached.
+        """
+        ...
+
+    def pool(self, x: Floats, lengths: Sequence[int], pooling: str) -> Floats:
+        """The rows of each sequence, none empty, become one: see POOLINGS → [sequences, D]."""
+        ...
+
+    def unit_length(self, x: Floats) -> Floats:
+        """x/max(‖x‖₂, 1e-12), per row."""
         ...

@@ -90,13 +90,10 @@ class CpuBackend:
         """See Backend."""
         return _native.KVCache(layers, kv_heads, head_dim, capacity, dtype)
 
-    def embed(
-        self, table: Matrix, ids: Ids, position_table: Matrix | None, positions: Ids | None
-    ) -> Floats:
+    def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids]) -> Floats:
         """See Backend."""
-        table = cast("DenseMatrix | PlaneMatrix", table)
-        at = None if position_table is None else cast(DenseMatrix, position_table).handle
-        return _native.embed(self._context, table.handle, ids, at, positions)
+        held = cast("Sequence[DenseMatrix | PlaneMatrix]", tables)
+        return _native.embed(self._context, [table.handle for table in held], ids)
 
     def layer_norm(self, x: Floats, weight: Floats, bias: Floats, eps: float) -> Floats:
         """See Backend."""
@@ -115,10 +112,25 @@ class CpuBackend:
         """See Backend."""
         if isinstance(matrix, PlaneMatrix):
             return _native.linear_planes(
-                self._context, matrix.handle, x, precision, bias, activation, residual
+                self._context, [matrix.handle], x, precision, [bias], activation, residual
             )
         dense = cast(DenseMatrix, matrix)
-        return _native.linear_dense(self._context, dense.handle, x, bias, activation, residual)
+        return _native.linear_dense(self._context, [dense.handle], x, [bias], activation, residual)
+
+    def linear_joined(
+        self,
+        x: Floats,
+        matrices: Sequence[Matrix],
+        *,
+        precision: str,
+        biases: Sequence[Floats | None],
+    ) -> Floats:
+        """See Backend."""
+        if isinstance(matrices[0], PlaneMatrix):
+            planes = [matrix.handle for matrix in cast("Sequence[PlaneMatrix]", matrices)]
+            return _native.linear_planes(self._context, planes, x, precision, biases, None, None)
+        dense = [matrix.handle for matrix in cast("Sequence[DenseMatrix]", matrices)]
+        return _native.linear_dense(self._context, dense, x, biases, None, None)
 
     def attend(
         self,
@@ -133,3 +145,17 @@ class CpuBackend:
         """See Backend."""
         caches = cast("Sequence[_native.KVCache]", stores)
         return _native.attend_causal(self._context, qkv, caches, lengths, layer, n_heads, scale)
+
+    def attend_bidirectional(
+        self, qkv: Floats, lengths: Sequence[int], *, n_heads: int, scale: float
+    ) -> Floats:
+        """See Backend."""
+        return _native.attend_bidirectional(self._context, qkv, lengths, n_heads, scale)
+
+    def pool(self, x: Floats, lengths: Sequence[int], pooling: str) -> Floats:
+        """See Backend."""
+        return _native.pool(self._context, x, lengths, pooling)
+
+    def unit_length(self, x: Floats) -> Floats:
+        """See Backend."""
+        return _native.unit_length(self._context, x)

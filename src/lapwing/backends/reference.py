@@ -12,7 +12,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lapwing.backends.base import BadWeightError, Floats, Ids, KVStore, Layout, Matrix
+from lapwing.backends.base import (
+    POOLINGS,
+    BadWeightError,
+    Floats,
+    Ids,
+    KVStore,
+    Layout,
+    Matrix,
+)
 from lapwing.quant import scheme
 from lapwing.quant.convert import to_f32
 
@@ -169,12 +177,10 @@ class ReferenceBackend:
         dense = cast(DenseMatrix, matrix)
         return to_f32(dense.data[rows], dense.dtype)
 
-    def embed(
-        self, table: Matrix, ids: Ids, position_table: Matrix | None, positions: Ids | None
-    ) -> Floats:
+    def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids]) -> Floats:
         """See Backend."""
-        x = self._rows(table, ids)
-        return x if position_table is None else x + self._rows(position_table, positions)
+        first, *others = (self._rows(*pair) for pair in zip(tables, ids, strict=True))
+        return sum(others, start=first)
 
     def layer_norm(self, x: Floats, weight: Floats, bias: Floats, eps: float) -> Floats:
         """See Backend."""
@@ -202,6 +208,21 @@ class ReferenceBackend:
         out = activate(out, activation)
         return out if residual is None else out + residual
 
+    def linear_joined(
+        self,
+        x: Floats,
+        matrices: Sequence[Matrix],
+        *,
+        precision: str,
+        biases: Sequence[Floats | None],
+    ) -> Floats:
+        """See Backend."""
+        outs = [
+            self.linear(x, matrix, precision=precision, bias=bias)
+            for matrix, bias in zip(matrices, biases, strict=True)
+        ]
+        return np.concatenate(outs, axis=1)
+
     def attend(
         self,
         qkv: Floats,
@@ -219,6 +240,54 @@ class ReferenceBackend:
             out.append(_attend_one(rows, store, layer=layer, n_heads=n_heads, scale=scale))
             begin += L
         return np.concatenate(out)
+
+    def attend_bidirectional(
+        self, qkv: Floats, lengths: Sequence[int], *, n_heads: int, scale: float
+    ) -> Floats:
+        """See Backend."""
+        out = [_attend_all(rows, n_heads, scale) for rows in _split(qkv, lengths)]
+        return np.concatenate(out)
+
+    def pool(self, x: Floats, lengths: Sequence[int], pooling: str) -> Floats:
+        """See Backend."""
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling: unknown {pooling!r}")
+        return np.stack([_pool_one(rows, pooling) for rows in _split(x, lengths)])
+
+    def unit_length(self, x: Floats) -> Floats:
+        """See Backend."""
+        norms = np.sqrt(np.square(x).sum(-1, keepdims=True))
+        return x / np.maximum(norms, np.float32(1e-12))
+
+
+def _split(packed: Floats, lengths: Sequence[int]) -> list[Floats]:
+    return np.split(packed, np.cumsum(lengths)[:-1])
+
+
+def _pool_one(rows: Floats, pooling: str) -> Floats:
+    if not len(rows):
+        raise ValueError("a sequence is empty")
+    if pooling in ("cls", "lasttoken"):
+        return rows[0 if pooling == "cls" else -1]
+    if pooling == "max":
+        return rows.max(0)
+    length = np.float32(len(rows))
+    return rows.sum(0) / (length if pooling == "mean" else np.sqrt(length))
+
+
+def _softmax(scores: Floats) -> Floats:
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def _attend_all(rows: Floats, n_heads: int, scale: float) -> Floats:
+    L, width = rows.shape
+    if not L:
+        return rows[:, : width // 3]
+    # [3, H, L, Dh]
+    queries, keys, values = rows.reshape(L, 3, n_heads, -1).transpose(1, 2, 0, 3)
+    weights = _softmax((queries * np.float32(scale)) @ keys.swapaxes(1, 2))  # [H, L, L]
+    return (weights @ values).swapaxes(0, 1).reshape(L, -1)
 
 
 def _attend_one(
@@ -242,6 +311,5 @@ def _attend_one(
     scores = (queries * np.float32(scale)) @ all_keys.swapaxes(1, 2)  # [H, L, S]
     future = np.arange(S)[None, :] > np.arange(store.length, S)[:, None]
     scores = np.where(future, np.float32(-np.inf), scores)
-    weights = np.exp(scores - scores.max(-1, keepdims=True))
-    weights /= weights.sum(-1, keepdims=True)
+    weights = _softmax(scores)
     return (weights @ all_values).swapaxes(0, 1).reshape(L, n_heads * Dh)

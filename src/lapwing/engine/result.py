@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from lapwing.backends.base import Floats
+
 FinishReason = Literal["stop", "length", "interrupted"]
 
 
@@ -52,3 +54,53 @@ class GenerationResult:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """float32: last_hidden_state [L, D] for 1-D ids, [B, L, D] for 2-D; zeros where the mask is 0.
+
+    pooler_output [D] or [B, D]; None where the checkpoint has no pooler.
+    """
+
+    last_hidden_state: Floats
+    pooler_output: Floats | None
+
+
+@dataclass(frozen=True)
+class EmbeddedTexts:
+    """Texts start, start + 1, … as vectors [n, D]; what they were in tokens.
+
+    token_counts: as embedded, special tokens included. truncated: indices of texts that were cut.
+    """
+
+    start: int
+    vectors: Floats
+    token_counts: list[int]
+    truncated: list[int]
+
+
+@dataclass(frozen=True)
+class Filling:
+    """A token for a mask, its probability, and the text with it."""
+
+    token: str
+    token_id: int
+    score: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label and its probability; of a regression, its value."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Which document, and how well it answers the query."""
+
+    index: int
+    score: float

@@ -6,10 +6,12 @@ lists them in order of use, to be loaded one by one.
 
 from __future__ import annotations
 
-from lapwing.backends.base import Backend, Floats, Layout
+from collections.abc import Sequence
+
+from lapwing.backends.base import Backend, Floats, Ids, Layout
 from lapwing.layers.kv_cache import CacheShape, KVCache
 from lapwing.layers.parameter import Parameter, Role
-from lapwing.layers.step import Step
+from lapwing.layers.step import Pass, Step
 from lapwing.quant.recipe import Recipe
 from lapwing.weights.scope import Scope
 
@@ -31,15 +33,28 @@ class Ops:
         return parameter
 
     def layer_norm(self, scope: Scope, D: int, eps: float) -> LayerNorm:
-        """`weight` and `bias` [D]."""
-        weight = self.parameter(scope, "weight", (D,), "norm")
-        return LayerNorm(self.backend, weight, self.parameter(scope, "bias", (D,), "norm"), eps)
+        """`weight` and `bias` [D]; `gamma` and `beta` in checkpoints that began in TensorFlow."""
+        names = ("gamma", "beta") if scope.has("gamma") else ("weight", "bias")
+        weight, bias = (self.parameter(scope, name, (D,), "norm") for name in names)
+        return LayerNorm(self.backend, weight, bias, eps)
 
-    def linear(self, scope: Scope, K: int, N: int, *, layout: Layout = "nk") -> Linear:
+    def linear(
+        self, scope: Scope, K: int, N: int, *, layout: Layout = "nk", bias: bool = True
+    ) -> Linear:
         """K inputs → N outputs; `weight` is [N, K], or [K, N] with layout `kn`; `bias` [N]."""
+        return Linear(self.backend, *self._weight_and_bias(scope, K, N, layout, bias))
+
+    def joined_linear(self, scopes: Sequence[Scope], K: int, N: int) -> JoinedLinear:
+        """One `linear` of K inputs → N outputs a scope, all of the same x."""
+        pairs = [self._weight_and_bias(scope, K, N, "nk", True) for scope in scopes]
+        return JoinedLinear(self.backend, pairs)
+
+    def _weight_and_bias(
+        self, scope: Scope, K: int, N: int, layout: Layout, bias: bool
+    ) -> tuple[Parameter, Parameter | None]:
         shape = (N, K) if layout == "nk" else (K, N)
         weight = self.parameter(scope, "weight", shape, "linear", layout)
-        return Linear(self.backend, weight, self.parameter(scope, "bias", (N,), "bias"))
+        return weight, self.bias(scope, "bias", N) if bias else None
 
     def embedding(self, scope: Scope, V: int, D: int, *, tied: bool) -> Embedding:
         """`weight` [V, D]; `tied`: it is the head's matrix, too."""
@@ -50,13 +65,33 @@ class Ops:
         """`weight` [S, D]: learned positions, added to an embedding."""
         return self.parameter(scope, "weight", (S, D), "position")
 
-    def head(self, scope: Scope, D: int, V: int) -> Head:
+    def type_embedding(self, scope: Scope, types: int, D: int) -> Parameter:
+        """`weight` [types, D]: which part of a pair a token is of, added to an embedding."""
+        return self.parameter(scope, "weight", (types, D), "type")
+
+    def head(self, scope: Scope, D: int, V: int, bias: Parameter | None = None) -> Head:
         """`weight` [V, D] of its own."""
-        return Head(self.backend, self.parameter(scope, "weight", (V, D), "head"))
+        return Head(self.backend, self.parameter(scope, "weight", (V, D), "head"), bias)
+
+    def bias(self, scope: Scope, name: str, N: int) -> Parameter:
+        """[N], stored apart from its matrix."""
+        return self.parameter(scope, name, (N,), "bias")
+
+    def pool(self, x: Floats, step: Pass, pooling: str) -> Floats:
+        """The rows of each sequence of x [T, D] become one (backends.base.POOLINGS) → [B, D]."""
+        return self.backend.pool(x, step.lengths, pooling)
+
+    def unit_length(self, x: Floats) -> Floats:
+        """Every row divided by its Euclidean length."""
+        return self.backend.unit_length(x)
 
     def attention(self, layer: int, n_heads: int, scale: float) -> Attention:
         """Causal attention over the caches of a step."""
         return Attention(self.backend, layer, n_heads, scale)
+
+    def bidirectional_attention(self, n_heads: int, scale: float) -> BidirectionalAttention:
+        """Attention of whole sequences to themselves."""
+        return BidirectionalAttention(self.backend, n_heads, scale)
 
     def cache_shape(self, layers: int, kv_heads: int, head_dim: int) -> CacheShape:
         """Of a cache on this backend, at the recipe's dtype."""
@@ -84,13 +119,13 @@ class LayerNorm:
 class Linear:
     """activation(x·wᵀ + bias) + residual in one operation."""
 
-    def __init__(self, backend: Backend, weight: Parameter, bias: Parameter) -> None:
+    def __init__(self, backend: Backend, weight: Parameter, bias: Parameter | None) -> None:
         self._backend, self.weight, self.bias = backend, weight, bias
 
     def __call__(
         self,
         x: Floats,
-        step: Step,
+        step: Pass,
         *,
         activation: str | None = None,
         residual: Floats | None = None,
@@ -100,9 +135,27 @@ class Linear:
             x,
             self.weight.matrix,
             precision=step.precision,
-            bias=self.bias.vector,
+            bias=None if self.bias is None else self.bias.vector,
             activation=activation,
             residual=residual,
+        )
+
+
+class JoinedLinear:
+    """Several x·wᵀ + bias of the same x in one operation, side by side."""
+
+    def __init__(
+        self, backend: Backend, pairs: Sequence[tuple[Parameter, Parameter | None]]
+    ) -> None:
+        self._backend, self.pairs = backend, pairs
+
+    def __call__(self, x: Floats, step: Pass) -> Floats:
+        """[T, K] → [T, ΣN]."""
+        return self._backend.linear_joined(
+            x,
+            [weight.matrix for weight, _ in self.pairs],
+            precision=step.precision,
+            biases=[None if bias is None else bias.vector for _, bias in self.pairs],
         )
 
 
@@ -112,24 +165,26 @@ class Embedding:
     def __init__(self, backend: Backend, weight: Parameter) -> None:
         self._backend, self.weight = backend, weight
 
-    def __call__(self, step: Step, positions: Parameter) -> Floats:
-        """Token plus position embeddings of a step → [T, D]."""
-        return self._backend.embed(self.weight.matrix, step.ids, positions.matrix, step.positions)
+    def __call__(self, ids: Ids, *added: tuple[Parameter, Ids]) -> Floats:
+        """Rows of `ids` [T] plus rows of other tables (positions, types) → [T, D]."""
+        tables = [self.weight.matrix, *(table.matrix for table, _ in added)]
+        return self._backend.embed(tables, [ids, *(at for _, at in added)])
 
-    def as_head(self) -> Head:
+    def as_head(self, bias: Parameter | None = None) -> Head:
         """The same matrix, read as the head."""
-        return Head(self._backend, self.weight)
+        return Head(self._backend, self.weight, bias)
 
 
 class Head:
     """Logits: hidden states against every row of a [V, D] matrix."""
 
-    def __init__(self, backend: Backend, weight: Parameter) -> None:
-        self._backend, self.weight = backend, weight
+    def __init__(self, backend: Backend, weight: Parameter, bias: Parameter | None = None) -> None:
+        self._backend, self.weight, self.bias = backend, weight, bias
 
     def __call__(self, h: Floats, precision: str) -> Floats:
         """[T, D] → [T, V]."""
-        return self._backend.linear(h, self.weight.matrix, precision=precision)
+        bias = None if self.bias is None else self.bias.vector
+        return self._backend.linear(h, self.weight.matrix, precision=precision, bias=bias)
 
 
 class Attention:
@@ -147,4 +202,17 @@ class Attention:
             layer=self.layer,
             n_heads=self.n_heads,
             scale=self.scale,
+        )
+
+
+class BidirectionalAttention:
+    """softmax(scale·q·kᵀ)·v among all tokens of each sequence."""
+
+    def __init__(self, backend: Backend, n_heads: int, scale: float) -> None:
+        self._backend, self.n_heads, self.scale = backend, n_heads, scale
+
+    def __call__(self, qkv: Floats, step: Pass) -> Floats:
+        """[T, 3·H·Dh] → [T, H·Dh]."""
+        return self._backend.attend_bidirectional(
+            qkv, step.lengths, n_heads=self.n_heads, scale=self.scale
         )

@@ -15,8 +15,9 @@ from lapwing.quant.recipe import Recipe
 from lapwing.weights.lazy import LazyTensor
 
 # tied: one matrix for token embeddings and the head
-Role = Literal["linear", "head", "embedding", "tied", "position", "norm", "bias"]
-MATRIX_ROLES = ("linear", "head", "embedding", "tied", "position")
+Role = Literal["linear", "head", "embedding", "tied", "position", "type", "norm", "bias"]
+MATRIX_ROLES = ("linear", "head", "embedding", "tied", "position", "type")
+SMALL_TABLES = ("position", "type")  # float32 beside planes
 
 
 class Parameter:
@@ -59,7 +60,7 @@ class Parameter:
         """`base+refine`, `base`, or the float dtype that passes read."""
         if self.quantized:
             return "base+refine" if self.keeps_refine else "base"
-        if self.role in ("norm", "bias") or (self.role == "position" and self._recipe.quantized):
+        if self.role in ("norm", "bias") or (self.role in SMALL_TABLES and self._recipe.quantized):
             return "f32"
         wanted = self._recipe.dtype
         return self.stored_dtype if held_by(self.stored_dtype, wanted) else wanted
@@ -82,7 +83,7 @@ class Parameter:
 
     def bytes_per_token(self, precision: str) -> int:
         """Bytes one decoded token reads: all of a linear, one row of an embedding."""
-        if self.role in ("embedding", "position"):
+        if self.role in ("embedding", *SMALL_TABLES):
             return self.held_bytes // max(1, self.N)
         if self.quantized:
             both = precision == "int8" and self.keeps_refine

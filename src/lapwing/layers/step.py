@@ -12,24 +12,37 @@ from lapwing.layers.kv_cache import KVCache
 
 
 @dataclass(frozen=True)
-class Step:
-    """T new tokens of several sequences, packed end to end; sequence i has lengths[i] of them."""
+class Pass:
+    """T tokens of several sequences, packed end to end; sequence i has lengths[i] of them."""
 
     ids: Ids  # [T]
     positions: Ids  # [T]
     lengths: Sequence[int]
+    precision: str
+
+
+@dataclass(frozen=True)
+class EncoderPass(Pass):
+    """Whole sequences, every token of which sees all of its own."""
+
+    token_types: Ids  # [T]
+
+
+@dataclass(frozen=True)
+class Step(Pass):
+    """New tokens of sequences that their caches have begun."""
+
     caches: Sequence[KVCache]
     stores: Sequence[KVStore]  # of the caches
-    precision: str
 
     @classmethod
     def of(cls, pieces: Sequence[Sequence[int]], caches: Sequence[KVCache], precision: str) -> Step:
         """Each piece continues its cache."""
         return cls(
-            ids=np.concatenate([np.asarray(piece, np.int64) for piece in pieces]),
-            positions=np.concatenate(
+            ids=packed(pieces),
+            positions=packed(
                 [
-                    np.arange(cache.length, cache.length + len(piece), dtype=np.int64)
+                    range(cache.length, cache.length + len(piece))
                     for piece, cache in zip(pieces, caches, strict=True)
                 ]
             ),
@@ -45,3 +58,8 @@ class Step:
         for cache, length in zip(self.caches, self.lengths, strict=True):
             cache.advance(self.ids[begin : begin + length].tolist())
             begin += length
+
+
+def packed(sequences: Sequence[Sequence[int]]) -> Ids:
+    """Whole numbers of several sequences, end to end."""
+    return np.concatenate([np.asarray(sequence, np.int64) for sequence in sequences])

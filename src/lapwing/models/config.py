@@ -20,7 +20,7 @@ HARMLESS = frozenset(
     early_stopping encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty
     finetuning_task forced_bos_token_id forced_eos_token_id id2label initializer_range label2id
     length_penalty max_length min_length model_type name n_ctx no_repeat_ngram_size num_beam_groups
-    num_beams num_return_sequences output_attentions output_hidden_states output_scores
+    num_beams num_labels num_return_sequences output_attentions output_hidden_states output_scores
     pad_token_id prefix problem_type remove_invalid_values repetition_penalty return_dict
     return_dict_in_generate sep_token_id suppress_tokens task_specific_params temperature
     tf_legacy_loss tokenizer_class top_k top_p torch_dtype torchscript transformers_version
@@ -33,6 +33,19 @@ MATHEMATICAL = (
     "intermediate expert moe gate window cap bias tie tied residual quant kv alibi lora adapter "
     "prun"
 ).split()
+
+# config.json's name → the backend's (transformers, activations.py: ACT2FN)
+ACTIVATIONS = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+MAX_LABELS = 1 << 20
 
 
 class ConfigReader:
@@ -106,3 +119,56 @@ class ConfigReader:
 
 def _name(kind: type) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "a string")
+
+
+def read_activation(read: ConfigReader, key: str, default: str) -> str:
+    """A name of ACTIVATIONS."""
+    activation = read.get(key, default)
+    if activation not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise read.error(key, f"expected one of {known}; got {activation!r}")
+    return activation
+
+
+def read_heads(read: ConfigReader, key: str, default: int, width: int) -> int:
+    """A number of attention heads, a divisor of the hidden size `width`."""
+    heads = read.get(key, default, at_least=1)
+    if width % heads:
+        raise read.error(key, f"expected a divisor of the hidden size {width}, got {heads}")
+    return heads
+
+
+def read_labels(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`labels`, `problem_type`, `architectures` of a classifier's config.
+
+    Labels come from id2label, else they are LABEL_0 …, num_labels of them (2 by default), as in
+    transformers' configuration_utils.py.
+    """
+    names = config.get("id2label")
+    count = config.get("num_labels")
+    if names is not None:
+        if not isinstance(names, dict):
+            raise ConfigError(f"{where}: 'id2label': expected an object, got {names!r}")
+        try:
+            by_id = {int(key): str(name) for key, name in names.items()}
+        except ValueError:
+            by_id = {}
+        if sorted(by_id) != list(range(len(names))) or not names:
+            raise ConfigError(f"{where}: 'id2label': expected the keys 0, 1, …, got {list(names)}")
+        labels = tuple(by_id[i] for i in range(len(by_id)))
+    else:
+        count = 2 if count is None else count
+        if type(count) is not int or not 1 <= count <= MAX_LABELS:
+            raise ConfigError(f"{where}: 'num_labels': expected 1 to {MAX_LABELS}, got {count!r}")
+        labels = tuple(f"LABEL_{i}" for i in range(count))
+    problem_type = config.get("problem_type")
+    known = (None, "regression", "single_label_classification", "multi_label_classification")
+    if problem_type not in known:
+        shown = ", ".join(str(name) for name in known[1:])
+        raise ConfigError(f"{where}: 'problem_type': expected one of {shown}; got {problem_type!r}")
+    architectures = config.get("architectures") or []
+    return {
+        "labels": labels,
+        "problem_type": problem_type,
+        "architectures": tuple(str(name) for name in architectures),
+    }

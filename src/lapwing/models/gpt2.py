@@ -14,19 +14,9 @@ from lapwing.backends.base import Floats
 from lapwing.layers.kv_cache import CacheShape, KVCache
 from lapwing.layers.ops import Ops
 from lapwing.layers.step import Step
-from lapwing.models.config import ConfigReader
+from lapwing.models.config import ACTIVATIONS, ConfigReader, read_activation
 from lapwing.weights.scope import Scope
 
-# config.json's name → the backend's (transformers, activations.py: ACT2FN)
-ACTIVATIONS = {
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu": "gelu",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-    "tanh": "tanh",
-}
 MAX_HEAD_DIM, MAX_LAYERS = 512, 4096  # of the attention kernel; of a config taken seriously
 # Stored by some checkpoints, not part of the mathematics: causal masks of old exports.
 KNOWN_EXTRAS = ("*.attn.bias", "*.attn.masked_bias")
@@ -69,10 +59,6 @@ class GPT2Config:
             raise read.error("n_head", f"expected a divisor of n_embd = {n_embd}, got {n_head}")
         if n_embd // n_head > MAX_HEAD_DIM:
             raise read.error("n_head", f"heads of {n_embd // n_head} exceed {MAX_HEAD_DIM}")
-        activation = read.get("activation_function", "gelu_new")
-        if activation not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise read.error("activation_function", f"expected one of {known}; got {activation!r}")
         result = cls(
             vocab_size=read.get("vocab_size", 50257, at_least=1),
             n_positions=read.get("n_positions", 1024, at_least=1),
@@ -80,7 +66,7 @@ class GPT2Config:
             n_layer=read.get("n_layer", 12, at_least=1, at_most=MAX_LAYERS),
             n_head=n_head,
             n_inner=read.get("n_inner", 4 * n_embd, at_least=1),
-            activation_function=activation,
+            activation_function=read_activation(read, "activation_function", "gelu_new"),
             layer_norm_epsilon=read.get("layer_norm_epsilon", 1e-5, at_least=0),
             scale_attn_weights=read.get("scale_attn_weights", True),
             scale_attn_by_inverse_layer_idx=read.get("scale_attn_by_inverse_layer_idx", False),
@@ -136,10 +122,10 @@ class GPT2:
         tied = config.tie_word_embeddings
         self.lm_head = self.wte.as_head() if tied else ops.head(weights["lm_head"], D, V)
 
-    @staticmethod
-    def known_extras(config: GPT2Config) -> tuple[str, ...]:
+    @property
+    def known_extras(self) -> tuple[str, ...]:
         """Patterns of stored tensors that the model does not use."""
-        return (*KNOWN_EXTRAS, *(["lm_head.weight"] if config.tie_word_embeddings else []))
+        return (*KNOWN_EXTRAS, *(["lm_head.weight"] if self.config.tie_word_embeddings else []))
 
     @property
     def cache_shape(self) -> CacheShape:
@@ -152,7 +138,7 @@ class GPT2:
 
     def __call__(self, step: Step) -> Floats:
         """h [T, D] after the final norm; the step's caches hold its tokens afterwards."""
-        h = self.wte(step, self.wpe)
+        h = self.wte(step.ids, (self.wpe, step.positions))
         for block in self.h:
             h = block(h, step)
         step.finish()

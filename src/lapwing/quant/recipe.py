@@ -74,6 +74,6 @@ class Recipe:
                 read if self.refine_linears else "base plane",
             ),
             ("token embeddings", both, "both planes, one row a token"),
-            ("position embeddings", "f32", "f32, one row a token"),
+            ("position, type embeddings", "f32", "f32, one row a token"),
             ("norms, biases", "f32", "f32"),
         ]

@@ -2,47 +2,65 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lapwing.errors import LapwingError, RequestError, TokenizerError
+from lapwing.errors import RequestError
 from lapwing.text.stream import ByteStreamDecoder, StreamDecoder, WindowStreamDecoder
+from lapwing.text.tokenizer_files import (
+    TOKENIZER,
+    read_mask_token,
+    read_max_length,
+    read_tokenizer,
+    rust_errors,
+)
 
 if TYPE_CHECKING:
     import tokenizers
 
-TOKENIZER = "tokenizer.json"
-VOCAB = "vocab.json"
-MERGES = "merges.txt"
 BACKGROUND_BYTES = 1_000_000  # about 50 to 100 ms of parsing per megabyte
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Ids of a text or pair, the part each token is of, and their number before any cut."""
+
+    ids: list[int]
+    type_ids: list[int]
+    full_length: int
 
 
 class Tokenizer:
     """Text ↔ ids; made by `open`. Encoding adds what the model's post-processor adds (`<s>`, …)."""
 
-    def __init__(self, raw: tokenizers.Tokenizer) -> None:
+    def __init__(
+        self,
+        raw: tokenizers.Tokenizer,
+        mask_token: str | None = None,
+        max_length: int | None = None,
+    ) -> None:
         # Files may carry truncation and padding for training: a prompt is never cut or filled here.
         raw.no_truncation()
         raw.no_padding()
         self.raw = raw
+        self.mask_token, self.max_length = mask_token, max_length
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str]) -> Tokenizer:
-        """Of `tokenizer.json`, else of `vocab.json` and `merges.txt`; raises TokenizerError."""
+        """Of `tokenizer.json`, `vocab.json` and `merges.txt`, or `vocab.txt`.
+
+        Raises TokenizerError.
+        """
         path = Path(directory)
-        if (path / TOKENIZER).is_file():
-            return cls(_read_tokenizer_json(path / TOKENIZER))
-        if (path / VOCAB).is_file() and (path / MERGES).is_file():
-            return cls(_read_byte_level_bpe(path))
-        raise TokenizerError(_not_found(path))
+        raw = read_tokenizer(path)
+        return cls(raw, read_mask_token(path, raw), read_max_length(path))
 
     @property
     def vocab_size(self) -> int:
@@ -51,23 +69,60 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Raises RequestError for text that cannot be UTF-8, with the position."""
-        if not isinstance(text, str):
-            raise RequestError(f"text is {type(text).__name__}, expected str.")
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise RequestError(
-                f"text[{error.start}] is the lone surrogate U+{ord(text[error.start]):04X}, half "
-                "of a character. "
-                "Decode the text again from its bytes, or replace it."
-            ) from None
-        with _rust_errors("the text could not be encoded"):
+        _check_text(text, "text")
+        with rust_errors("the text could not be encoded"):
             return self.raw.encode(text).ids
+
+    def encode_texts(
+        self, texts: Sequence[str | tuple[str, str]], max_length: int | None = None
+    ) -> list[Encoded]:
+        """Texts, or pairs of them, with what the model's post-processor adds; in parallel.
+
+        What is longer than `max_length` tokens is cut on the right, of a pair the longer text
+        first. Raises RequestError naming the text and the position.
+        """
+        with rust_errors("the texts could not be encoded"):
+            try:
+                encodings = self.raw.encode_batch_fast(texts)
+            except TypeError:
+                for index, text in enumerate(texts):
+                    for part in text if isinstance(text, tuple) else (text,):
+                        _check_text(part, f"texts[{index}]")
+                raise
+        result = []
+        for text, encoding in zip(texts, encodings, strict=True):
+            ids, full_length = encoding.ids, len(encoding.ids)
+            if max_length is not None and full_length > max_length:
+                encoding = self._cut(text, max_length)
+                ids = encoding.ids
+            result.append(Encoded(ids, encoding.type_ids, full_length))
+        return result
+
+    def _cut(self, text: str | tuple[str, str], max_length: int) -> tokenizers.Encoding:
+        """One text or pair, longest part first, to `max_length` tokens with the special ones."""
+        parts = [
+            self.raw.encode(part, add_special_tokens=False)
+            for part in (text if isinstance(text, tuple) else (text,))
+        ]
+        room = max_length - self.raw.num_special_tokens_to_add(len(parts) == 2)
+        if room < 0:
+            raise RequestError(f"max_length: {max_length} is less than the special tokens alone")
+        if len(parts) == 1:
+            parts[0].truncate(room)
+            return self.raw.post_process(parts[0])
+        lengths = sorted(len(part) for part in parts)
+        shorter = min(lengths[0], room // 2)
+        longer = min(lengths[1], room - shorter)
+        # Of two equally long parts the second keeps the odd token, as in the library's own cut.
+        first_is_longer = len(parts[0]) > len(parts[1])
+        parts[0].truncate(longer if first_is_longer else shorter)
+        parts[1].truncate(shorter if first_is_longer else longer)
+        return self.raw.post_process(parts[0], parts[1])
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """Ids that the vocabulary does not have (padding of the model's own) decode to nothing."""
         known = [_checked(token) for token in ids]
-        with _rust_errors("the ids could not be decoded"):
+        with rust_errors("the ids could not be decoded"):
             return self.raw.decode(known, skip_special_tokens=skip_special_tokens)
 
     def stream(self, skip_special_tokens: bool = True) -> StreamDecoder:
@@ -115,118 +170,16 @@ def open_in_background(directory: str | os.PathLike[str]) -> Future[Tokenizer]:
     return future
 
 
-def _read_tokenizer_json(path: Path) -> tokenizers.Tokenizer:
-    import tokenizers
-
-    raw = _read(path)
-    with _rust_errors(f"{path}: not a valid tokenizer file", "Fetch the file again."):
-        return tokenizers.Tokenizer.from_buffer(raw)
-
-
-def _read_byte_level_bpe(directory: Path) -> tokenizers.Tokenizer:
-    """The two files of GPT-2's own format, with GPT-2's rules around them."""
-    import tokenizers
-    from tokenizers import decoders, models, pre_tokenizers, processors
-
-    vocab = _read_object(directory / VOCAB)
-    for token, token_id in vocab.items():
-        if type(token_id) is not int or not 0 <= token_id < 2**32:
-            raise TokenizerError(
-                f"{directory / VOCAB}: token {token!r} has id {token_id!r}, expected a whole "
-                "number ≥ 0. "
-                "Fetch the file again."
-            )
-    merges = list(_read_merges(directory / MERGES))
-    with _rust_errors(f"{directory / MERGES}: does not fit {VOCAB}", "Fetch both files again."):
-        raw = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=merges))
-    config_path = directory / "tokenizer_config.json"
-    config = _read_object(config_path) if config_path.is_file() else {}
-    prefix = config.get("add_prefix_space") is True
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
-    raw.post_processor = processors.ByteLevel(trim_offsets=False)
-    raw.decoder = decoders.ByteLevel()
-    named = {"eos_token": "<|endoftext|>", **_special_tokens(directory), **config}
-    special = {_content(value) for key, value in named.items() if key.endswith("_token")}
-    raw.add_special_tokens(sorted(token for token in special if token in vocab))
-    return raw
-
-
-def _special_tokens(directory: Path) -> dict[str, Any]:
-    path = directory / "special_tokens_map.json"
-    return _read_object(path) if path.is_file() else {}
-
-
-def _content(token: object) -> str:
-    """A special token is named by its text, or by an object that has it as `content`."""
-    content = token.get("content") if isinstance(token, dict) else token
-    return content if isinstance(content, str) else ""
-
-
-def _read_merges(path: Path) -> Iterator[tuple[str, str]]:
+def _check_text(text: object, name: str) -> None:
+    if not isinstance(text, str):
+        raise RequestError(f"{name} is {type(text).__name__}, expected str.")
     try:
-        lines = _read(path).decode("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise TokenizerError(
-            f"{path}: not UTF-8 text (byte {error.start}). Fetch the file again."
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RequestError(
+            f"{name}[{error.start}] is the lone surrogate U+{ord(text[error.start]):04X}, half of "
+            "a character. Decode the text again from its bytes, or replace it."
         ) from None
-    for number, line in enumerate(lines, start=1):
-        pair = line.rstrip("\r").split(" ")
-        if pair == [""] or (number == 1 and line.startswith("#version")):
-            continue
-        if len(pair) != 2 or not all(pair):
-            raise TokenizerError(
-                f"{path}: line {number} is {line[:80]!r}, expected two tokens with a space "
-                "between. "
-                "Fetch the file again."
-            )
-        yield pair[0], pair[1]
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(_read(path).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise TokenizerError(f"{path}: not valid JSON: {error}. Fetch the file again.") from None
-    if not isinstance(value, dict):
-        raise TokenizerError(f"{path}: expected a JSON object {{…}}. Fetch the file again.")
-    return value
-
-
-def _read(path: Path) -> bytes:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise TokenizerError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    if not raw.strip():
-        raise TokenizerError(f"{path}: the file is empty. Fetch the file again.")
-    return raw
-
-
-def _not_found(path: Path) -> str:
-    text = (
-        f"{path}: no tokenizer here; looked for {TOKENIZER}, and for {VOCAB} with {MERGES}. "
-        "Token ids work without one; for text, put the model's tokenizer files there."
-    )
-    if (path / "tokenizer.model").is_file() or (path / "vocab.txt").is_file():
-        text += (
-            " The files that are there can be converted where transformers is installed:\n"
-            f'  python -c "from transformers import AutoTokenizer as T; '
-            f'T.from_pretrained({str(path)!r}).save_pretrained({str(path)!r})"'
-        )
-    return text
-
-
-@contextmanager
-def _rust_errors(what: str, advice: str = "") -> Iterator[None]:
-    """The library raises bare Exceptions, and panics that are not even that: make them ours."""
-    try:
-        yield
-    except LapwingError:
-        raise
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise TokenizerError(f"{what} ({error}). {advice}".rstrip()) from None
 
 
 def _checked(token_id: int) -> int:

@@ -10,6 +10,10 @@ CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+# of sentence-transformers
+MODULES = "modules.json"
+LIMITS = "sentence_bert_config.json"
+PROMPTS = "config_sentence_transformers.json"
 
 # Everything but weights that is ever fetched; a missing one is no error here.
 SMALL_FILES = (
@@ -21,7 +25,11 @@ SMALL_FILES = (
     "vocab.json",
     "merges.txt",
     "vocab.txt",
+    MODULES,
+    LIMITS,
+    PROMPTS,
 )
+_MODULE_FILE = re.compile(r"\d+_\w+/(config\.json|model\.safetensors)", re.ASCII)
 
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".ot")
@@ -70,6 +78,11 @@ def choose_weights(names: Iterable[str], model: str, revision: str | None = None
         f"{model}: no safetensors file. Expected {SINGLE}, or {INDEX} with its shards; "
         f"found {', '.join(names) or 'nothing'}."
     )
+
+
+def module_files(names: Iterable[str]) -> list[str]:
+    """Files of the numbered folders that sentence-transformers puts its modules in."""
+    return sorted(name for name in names if _MODULE_FILE.fullmatch(name))
 
 
 def conversion(model: str, revision: str | None = None) -> str:

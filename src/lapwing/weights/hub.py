@@ -25,6 +25,7 @@ from lapwing.weights.files import (
     exists,
     is_dir,
     list_names,
+    module_files,
 )
 from lapwing.weights.hub_errors import explain
 from lapwing.weights.shards import read_shard_index
@@ -171,7 +172,7 @@ def plan_download(repo_id: str, revision: str | None = None) -> DownloadPlan:
     commit = info.sha or revision
     snapshot = _repo_cache(repo_id) / "snapshots" / commit
     # Weights last: a snapshot that has them has everything else.
-    wanted = [name for name in SMALL_FILES if name in sizes] + weights
+    wanted = [name for name in SMALL_FILES if name in sizes] + module_files(sizes) + weights
     files = (RemoteFile(name, sizes[name], (snapshot / name).is_file()) for name in wanted)
     return DownloadPlan(repo_id, revision, commit, tuple(files))
 

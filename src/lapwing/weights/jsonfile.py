@@ -13,6 +13,21 @@ MAX_BYTES = 64 << 20  # the largest shard index known is under 1 MiB
 
 def read_json_object(path: Path, error: type[LapwingError]) -> dict[str, Any]:
     """The object in a UTF-8 JSON file; raises `error`, naming the file, for anything else."""
+    value = _read_json(path, error)
+    if not isinstance(value, dict):
+        raise error(f"{path}: expected a JSON object {{…}}, found {json_type(value)}.")
+    return value
+
+
+def read_json_objects(path: Path, error: type[LapwingError]) -> list[dict[str, Any]]:
+    """The list of objects in a UTF-8 JSON file; raises `error` for anything else."""
+    value = _read_json(path, error)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise error(f"{path}: expected a JSON list of objects [{{…}}], found {json_type(value)}.")
+    return value
+
+
+def _read_json(path: Path, error: type[LapwingError]) -> Any:
     try:
         if path.is_dir():
             raise error(f"{path}: expected a JSON file, found a directory.")
@@ -37,8 +52,6 @@ def read_json_object(path: Path, error: type[LapwingError]) -> dict[str, Any]:
         ) from None
     except ValueError as problem:
         raise error(f"{path}: not valid JSON: {problem}. {_COMPLETE}") from None
-    if not isinstance(value, dict):
-        raise error(f"{path}: expected a JSON object {{…}}, found {json_type(value)}.")
     return value
 
 

@@ -84,8 +84,8 @@ def test_embed(backend: Backend) -> None:
     positions = f32([10, 20], [30, 40])
     ids, at = np.array([2, 0, 2]), np.array([0, 1, 1])
     made = backend.dense(table, "f32", "nk"), backend.dense(positions, "f32", "nk")
-    assert backend.embed(made[0], ids, made[1], at).tolist() == [[15, 26], [31, 42], [35, 46]]
-    assert backend.embed(made[0], ids, None, None).tolist() == [[5, 6], [1, 2], [5, 6]]
+    assert backend.embed(made, [ids, at]).tolist() == [[15, 26], [31, 42], [35, 46]]
+    assert backend.embed(made[:1], [ids]).tolist() == [[5, 6], [1, 2], [5, 6]]
 
 
 def test_attention_by_hand(backend: Backend) -> None:
@@ -152,12 +152,12 @@ def test_shapes_are_checked_before_memory_is_read() -> None:
         with pytest.raises(ValueError, match="residual rows: expected 2, got 1"):
             cpu.linear(x, matrix, precision="int8", residual=np.ones((1, 3), np.float32))
         for bad in (3, -1, 2**62):
-            with pytest.raises(IndexError, match=f"token id {bad} is outside"):
-                cpu.embed(matrix, np.array([0, bad]), None, None)
-    with pytest.raises(IndexError, match=r"position 3 is outside \[0, 3\)"):
-        cpu.embed(dense, np.array([0]), dense, np.array([3]))
-    with pytest.raises(ValueError, match="positions: expected 2, got 1"):
-        cpu.embed(dense, np.array([0, 1]), dense, np.array([1]))
+            with pytest.raises(IndexError, match=f"id {bad} is outside"):
+                cpu.embed([matrix], [np.array([0, bad])])
+    with pytest.raises(IndexError, match=r"id 3 is outside \[0, 3\)"):
+        cpu.embed([dense, dense], [np.array([0]), np.array([3])])
+    with pytest.raises(ValueError, match="ids of every table: expected 2, got 1"):
+        cpu.embed([dense, dense], [np.array([0, 1]), np.array([1])])
     with pytest.raises(ValueError, match="weight: expected 4"):
         cpu.layer_norm(x, np.ones(3, np.float32), np.ones(4, np.float32), 1e-5)
     with pytest.raises(ValueError, match="bytes of the matrix: expected 24, got 20"):

@@ -90,7 +90,8 @@ def test_other_families_are_refused(tmp_path: Path, family: object) -> None:
     with pytest.raises(ConfigError) as caught:
         lapwing.load(made)
     where = made / "config.json"
-    assert str(caught.value) == f"{where}: 'model_type': expected one of gpt2; got {family!r}"
+    known = "gpt2, bert, distilbert, electra, roberta, xlm-roberta, camembert"
+    assert str(caught.value) == f"{where}: 'model_type': expected one of {known}; got {family!r}"
 
 
 @pytest.mark.parametrize("key", ["vocab_size", "n_positions", "n_inner", "n_embd", "n_head"])

@@ -72,4 +72,4 @@ def test_the_table_for_people() -> None:
     stored = {kind: how for kind, how, _ in Recipe("int4").rows()}
     assert stored["linears"] == "base plane"
     assert stored["token embeddings"] == "base + refine plane"
-    assert stored["position embeddings"] == "f32"
+    assert stored["position, type embeddings"] == "f32"

@@ -99,7 +99,7 @@ def test_no_tokenizer(tmp_path: Path) -> None:
     text = refusal(tmp_path)
     assert text.startswith(
         f"{tmp_path}: no tokenizer here; "
-        "looked for tokenizer.json, and for vocab.json with merges.txt."
+        "looked for tokenizer.json, vocab.json with merges.txt, and vocab.txt."
     )
     assert "AutoTokenizer" not in text
     (tmp_path / "vocab.json").write_text("{}")

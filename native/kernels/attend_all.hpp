@@ -1,0 +1,133 @@
+// Softmax attention of all tokens of a sequence to all of them, one head at a time: two small
+// products with positions in lanes for the scores and values in lanes for the result. Every query
+// has chains of its own, so neither its tile nor its company changes a bit.
+#include "../kernels.hpp"
+
+namespace lapwing::LAPWING_ISA {
+
+// What one head is unpacked to. Lanes and widths are padded with zeros.
+struct HeadPanel {
+  size_t L, head_dim, lanes, width;  // lanes: L up to 16; width: head_dim up to 8
+  float *keys, *values;              // [head_dim, lanes], [L, width]
+  float *queries, *scores;           // [kQueries, head_dim], [kQueries, lanes]
+};
+
+static HeadPanel unpack_head(const float* k, const float* v, size_t stride, size_t L,
+                             size_t head_dim, float* scratch) {
+  HeadPanel p{L,       head_dim, ceil_div(L, 16) * 16, ceil_div(head_dim, 8) * 8, nullptr, nullptr,
+              nullptr, nullptr};
+  p.keys = scratch;
+  p.values = p.keys + head_dim * p.lanes;
+  p.scores = p.values + L * p.width;
+  p.queries = p.scores + kQueries * p.lanes;
+  for (size_t d = 0; d < head_dim; ++d)
+    for (size_t j = L; j < p.lanes; ++j) p.keys[d * p.lanes + j] = 0;
+  for (size_t j = 0; j < L; ++j) {
+    const float* key = k + j * stride;
+    for (size_t d = 0; d < head_dim; ++d) p.keys[d * p.lanes + j] = key[d];
+    for (size_t i = 0; i < p.width; i += 8) {
+      const size_t count = head_dim - i < 8 ? head_dim - i : 8;
+      store(p.values + j * p.width + i, load_upto(v + j * stride + i, count));
+    }
+  }
+  return p;
+}
+
+// scores [T, lanes]: -inf beyond L.
+template <size_t T>
+static inline void score_tile(const HeadPanel& p) {
+  for (size_t j = 0; j < p.lanes; j += 16) {
+    F8 acc[T][2];
+#pragma GCC unroll 8
+    for (size_t t = 0; t < T; ++t) acc[t][0] = acc[t][1] = zero();
+    for (size_t d = 0; d < p.head_dim; ++d) {
+      const F8 k0 = load(p.keys + d * p.lanes + j), k1 = load(p.keys + d * p.lanes + j + 8);
+#pragma GCC unroll 8
+      for (size_t t = 0; t < T; ++t) {
+        const F8 q = set1(p.queries[t * p.head_dim + d]);
+        acc[t][0] = fma(q, k0, acc[t][0]);
+        acc[t][1] = fma(q, k1, acc[t][1]);
+      }
+    }
+#pragma GCC unroll 8
+    for (size_t t = 0; t < T; ++t) {
+      store(p.scores + t * p.lanes + j, acc[t][0]);
+      store(p.scores + t * p.lanes + j + 8, acc[t][1]);
+    }
+  }
+  for (size_t t = 0; t < T; ++t)
+    for (size_t j = p.L; j < p.lanes; ++j) p.scores[t * p.lanes + j] = -__builtin_inff();
+}
+
+// Scores of one query → e^(score − largest); returns one over their sum.
+static inline float softmax_row(float* scores, size_t lanes) {
+  F8 most = load(scores);
+  for (size_t j = 8; j < lanes; j += 8) most = max(most, load(scores + j));
+  const F8 shift = set1(largest(most));
+  F8 total = zero();
+  for (size_t j = 0; j < lanes; j += 8) {
+    const F8 e = exp(sub(load(scores + j), shift));
+    total = add(total, e);
+    store(scores + j, e);
+  }
+  return 1.0f / sum(total);
+}
+
+// out[t] = Σ_j scores[t, j]·values[j] / Σ_j scores[t, j], V vectors of 8 at a time.
+template <size_t T, size_t V>
+static inline void value_tile(const HeadPanel& p, size_t i, const float (&inverse)[kQueries],
+                              float* out, size_t out_stride) {
+  F8 acc[T][V];
+#pragma GCC unroll 8
+  for (size_t t = 0; t < T; ++t)
+#pragma GCC unroll 8
+    for (size_t c = 0; c < V; ++c) acc[t][c] = zero();
+  for (size_t j = 0; j < p.L; ++j) {
+    F8 value[V];
+#pragma GCC unroll 8
+    for (size_t c = 0; c < V; ++c) value[c] = load(p.values + j * p.width + i + 8 * c);
+#pragma GCC unroll 8
+    for (size_t t = 0; t < T; ++t) {
+      const F8 weight = set1(p.scores[t * p.lanes + j]);
+#pragma GCC unroll 8
+      for (size_t c = 0; c < V; ++c) acc[t][c] = fma(weight, value[c], acc[t][c]);
+    }
+  }
+  for (size_t t = 0; t < T; ++t)
+    for (size_t c = 0; c < V; ++c) {
+      const size_t from = i + 8 * c, rest = p.head_dim - from;
+      store_upto(out + t * out_stride + from, mul(acc[t][c], set1(inverse[t])),
+                 rest < 8 ? rest : 8);
+    }
+}
+
+template <size_t T>
+static void query_tile(const HeadPanel& p, const float* q, size_t stride, float scale, float* out,
+                       size_t out_stride) {
+  for (size_t t = 0; t < T; ++t)
+    for (size_t d = 0; d < p.head_dim; ++d)
+      p.queries[t * p.head_dim + d] = q[t * stride + d] * scale;
+  score_tile<T>(p);
+  float inverse[kQueries];
+  for (size_t t = 0; t < T; ++t) inverse[t] = softmax_row(p.scores + t * p.lanes, p.lanes);
+  size_t i = 0;
+  for (; i + 16 <= p.width; i += 16) value_tile<T, 2>(p, i, inverse, out, out_stride);
+  if (i < p.width) value_tile<T, 1>(p, i, inverse, out, out_stride);
+}
+
+static void attend_all(const float* q, const float* k, const float* v, size_t stride, size_t L,
+                       size_t head_dim, float scale, float* out, size_t out_stride,
+                       float* scratch) {
+  const HeadPanel p = unpack_head(k, v, stride, L, head_dim, scratch);
+  size_t t = 0;
+  const auto tile = [&](auto size) {
+    constexpr size_t T = decltype(size)::value;
+    for (; t + T <= L; t += T)
+      query_tile<T>(p, q + t * stride, stride, scale, out + t * out_stride, out_stride);
+  };
+  tile(std::integral_constant<size_t, kQueries>{});
+  tile(std::integral_constant<size_t, 2>{});
+  tile(std::integral_constant<size_t, 1>{});
+}
+
+}  // namespace lapwing::LAPWING_ISA

@@ -1,0 +1,410 @@
+"""A loaded encoder: hidden states, embeddings, masks filled, texts classified."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lapwing.backends.base import Floats
+from lapwing.engine.encoding import Sequences, batch_limit, run_passes, tokens_of_a_pass
+from lapwing.engine.inputs import Rows, checked_ids, whole_numbers
+from lapwing.engine.model import Loaded, Model, Text
+from lapwing.engine.read_ahead import tokenized_windows
+from lapwing.engine.result import EmbeddedTexts, EncoderOutput, Filling, Label, Ranked
+from lapwing.engine.scores import label_scores, softmax
+from lapwing.errors import RequestError
+from lapwing.layers.step import EncoderPass
+from lapwing.models.base import Encoder, EncoderConfig, Head
+from lapwing.models.sentence import SentenceHead
+from lapwing.text.tokenizer import Encoded
+
+log = logging.getLogger("lapwing.engine")
+
+
+class EncoderModel(Model):
+    """Reads whole texts: every token sees all others. Made by `lapwing.load`."""
+
+    kind = "text encoder"
+    verbs = ("embed", "fill_mask", "classify", "rerank")
+    config: EncoderConfig
+
+    def __init__(self, loaded: Loaded, network: Encoder, sentence: SentenceHead) -> None:
+        super().__init__(loaded, network.config)
+        self._network, self._sentence = network, sentence
+
+    # Hidden states and logits of token ids.
+
+    def __call__(
+        self,
+        input_ids: ArrayLike,
+        attention_mask: ArrayLike | None = None,
+        token_type_ids: ArrayLike | None = None,
+        *,
+        dtype: str | None = None,
+    ) -> EncoderOutput:
+        """Hidden states of every token; where the mask is 0 there is none, and zeros come back.
+
+        ids [L] or [B, L], the others of the same shape; token_type_ids are 0 without. Rows are
+        computed packed, without padding: positions count the tokens of a row, so padding may stand
+        on either side.
+        """
+        rows, sequences = self._rows(input_ids, attention_mask, token_type_ids)
+        D = self.config.hidden_size
+        hidden = [np.empty((0, D), np.float32)] * len(rows.ids)
+        pooled = np.zeros((len(rows.ids), D), np.float32)
+        pooler = self._network.pooler
+        for group, h, step in run_passes(self._loaded(), sequences, self._precision(dtype)):
+            for i, part in zip(group, _split(h, step), strict=True):
+                hidden[i] = part
+            if pooler is not None:
+                pooled[group] = pooler(self._first(h, step), step)
+        return EncoderOutput(
+            last_hidden_state=rows.spread(hidden, D),
+            pooler_output=None if pooler is None else pooled[0] if rows.single else pooled,
+        )
+
+    def logits(
+        self,
+        input_ids: ArrayLike,
+        attention_mask: ArrayLike | None = None,
+        token_type_ids: ArrayLike | None = None,
+        *,
+        dtype: str | None = None,
+    ) -> Floats:
+        """What the checkpoint's head says: of labels [labels] or [B, labels], else of masked words.
+
+        A masked-language head gives [L, V] or [B, L, V], zeros where the mask is 0. Arguments are
+        those of a call of the model.
+        """
+        rows, sequences = self._rows(input_ids, attention_mask, token_type_ids)
+        if self._network.label_head is not None:
+            labelled = self._label_logits(sequences, dtype)
+            return labelled[0] if rows.single else labelled
+        head, V = self._masked_head(), self.config.vocab_size
+        parts = [np.empty((0, V), np.float32)] * len(rows.ids)
+        for group, h, step in run_passes(self._loaded(), sequences, self._precision(dtype)):
+            for i, part in zip(group, _split(head(h, step), step), strict=True):
+                parts[i] = part
+        return rows.spread(parts, V)
+
+    # Embeddings.
+
+    @property
+    def embedding_size(self) -> int:
+        """Numbers of a vector."""
+        return self._sentence.width
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a text that are read, special ones included: what the checkpoint asks for."""
+        limits = (self._sentence.modules.max_seq_length, self.tokenizer.max_length)
+        return min((limit for limit in limits if limit), default=self.context_length)
+
+    def embed(
+        self,
+        texts: str | Iterable[str],
+        normalize: bool = True,
+        batch_size: int | str = "auto",
+        **arguments: Any,
+    ) -> Floats:
+        """Vectors of texts, in their order: float32 [n, D]; of one str, [D].
+
+        Pooled as the checkpoint's modules say (sentence-transformers), else by the mean.
+        normalize: to unit length; False leaves even the checkpoint's own Normalize module out.
+        batch_size: texts of a pass; auto packs as many tokens as a pass is best at. Other
+        arguments: those of `embed_stream`. Texts that are cut are reported in the log.
+        """
+        if isinstance(texts, str):
+            return self.embed([texts], normalize, batch_size, **arguments)[0]
+        vectors = [np.empty((0, self.embedding_size), np.float32)]
+        count, truncated = 0, []
+        for part in self.embed_stream(texts, normalize, batch_size, **arguments):
+            vectors.append(part.vectors)
+            truncated += part.truncated
+            count += len(part.vectors)
+        if truncated:
+            limit = arguments.get("max_length") or self.max_length
+            log.warning(
+                "%d of %d texts were cut to %d tokens; the first is texts[%d]",
+                *(len(truncated), count, limit, truncated[0]),
+            )
+        return np.concatenate(vectors)
+
+    def embed_stream(
+        self,
+        texts: Iterable[str],
+        normalize: bool = True,
+        batch_size: int | str = "auto",
+        *,
+        max_length: int | None = None,
+        truncate: bool = True,
+        prompt_name: str | None = None,
+        dtype: str | None = None,
+    ) -> Iterator[EmbeddedTexts]:
+        """As `embed`, stretch by stretch as they are done; `texts` is read only a little ahead.
+
+        max_length: tokens of a text, special ones included; by default what the checkpoint asks
+        for. truncate: cut what is longer; False refuses it. prompt_name: which of the checkpoint's
+        prompts to put before every text; by default its default one. dtype: precision of the
+        passes, if not the model's.
+        """
+        if isinstance(texts, str):
+            raise RequestError("texts: expected several, got one str; put it in a list")
+        network, precision = self._loaded(), self._precision(dtype)
+        limit, prompt = self._limit(max_length), self._prompt(prompt_name)
+        max_sequences = batch_limit(batch_size)
+        max_tokens = tokens_of_a_pass(self.config)
+        start = 0
+
+        def encode(window: list[str]) -> list[Encoded]:
+            return self._encode([self._prepared(text, prompt) for text in window], limit)
+
+        for encoded in tokenized_windows(texts, encode):
+            truncated = [
+                start + i for i, text in enumerate(encoded) if text.full_length > len(text.ids)
+            ]
+            if truncated and not truncate:
+                full = encoded[truncated[0] - start].full_length
+                raise RequestError(
+                    f"texts[{truncated[0]}] has {full} tokens; {limit} are read. Shorten it, or "
+                    "let it be cut with truncate=True."
+                )
+            for i, text in enumerate(encoded):
+                if not text.ids:
+                    raise RequestError(
+                        f"texts[{start + i}] has no tokens, and so no vector: this model adds no "
+                        "special ones"
+                    )
+            vectors = np.empty((len(encoded), self.embedding_size), np.float32)
+            sequences = _sequences(encoded, max_tokens, max_sequences)
+            for group, h, step in run_passes(network, sequences, precision):
+                vectors[group] = self._sentence(h, step, normalize=normalize)
+            counts = [len(text.ids) for text in encoded]
+            yield EmbeddedTexts(start, vectors, counts, truncated)
+            start += len(encoded)
+
+    # Heads.
+
+    @property
+    def mask_token(self) -> str | None:
+        """What stands for a missing word; None where the vocabulary has none."""
+        return self.tokenizer.mask_token
+
+    def fill_mask(
+        self, text: str, top_k: int = 5, *, dtype: str | None = None
+    ) -> list[list[Filling]]:
+        """The likeliest tokens for each mask of the text, best first.
+
+        Raises RequestError for a text without a mask, or longer than the model reads.
+        """
+        head, tokenizer, mask = self._masked_head(), self.tokenizer, self.mask_token
+        _at_least_one("top_k", top_k)
+        if mask is None:
+            raise RequestError("fill_mask: this model's vocabulary has no mask token")
+        (encoded,) = self._encode([text], None)
+        mask_id = tokenizer.raw.token_to_id(mask)
+        at = [i for i, token in enumerate(encoded.ids) if token == mask_id]
+        if not at:
+            raise RequestError(
+                f"fill_mask: the text has no {mask}; put one where a word is missing"
+            )
+        if len(encoded.ids) > self.context_length:
+            raise RequestError(
+                f"fill_mask: the text has {len(encoded.ids)} tokens; the model reads "
+                f"{self.context_length}"
+            )
+        sequences = _sequences([encoded], self.context_length)
+        ((_, h, step),) = run_passes(self._loaded(), sequences, self._precision(dtype))
+        probabilities = softmax(head(np.ascontiguousarray(h[at]), step))  # [masks, V]
+        return [
+            [
+                Filling(
+                    token=tokenizer.raw.id_to_token(int(token_id)) or "",
+                    token_id=int(token_id),
+                    score=float(row[token_id]),
+                    text=_filled(text, mask, nth, tokenizer.decode([int(token_id)])),
+                )
+                for token_id in np.argsort(-row, kind="stable")[:top_k]
+            ]
+            for nth, row in enumerate(probabilities)
+        ]
+
+    def classify(
+        self, texts: Sequence[Text], top_k: int | None = None, *, dtype: str | None = None
+    ) -> list[list[Label]]:
+        """Labels of each text, or pair of texts, best first; of a str, a list of one.
+
+        Scores are probabilities: of exclusive labels, or of each by itself where the config says
+        multi_label_classification or there is one label; values where it says regression. What is
+        longer than the model reads is cut, which the log reports.
+        """
+        if top_k is not None:
+            _at_least_one("top_k", top_k)
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        scores = label_scores(self._labelled(texts, dtype), self.config.problem_type)
+        labels = self.config.labels
+        return [
+            [Label(labels[i], float(row[i])) for i in np.argsort(-row, kind="stable")[:top_k]]
+            for row in scores
+        ]
+
+    def rerank(
+        self, query: str, documents: Sequence[str], *, dtype: str | None = None
+    ) -> list[Ranked]:
+        """Documents by how well they answer the query, best first (a cross-encoder of one label)."""
+        if self._network.label_head is not None and len(self.config.labels) != 1:
+            raise RequestError(
+                f"rerank: needs a model of one label; this one has {len(self.config.labels)}: "
+                f"{', '.join(self.config.labels[:5])}"
+            )
+        logits = self._labelled([(query, document) for document in documents], dtype)
+        scores = label_scores(logits, self.config.problem_type)[:, 0]
+        order = np.argsort(-scores, kind="stable")
+        return [Ranked(int(i), float(scores[i])) for i in order]
+
+    def _labelled(self, texts: Sequence[Text], dtype: str | None) -> Floats:
+        self._label_head()
+        encoded = self._encode(texts, self.context_length)
+        cut = [i for i, text in enumerate(encoded) if text.full_length > len(text.ids)]
+        if cut:
+            log.warning(
+                "%d of %d texts were cut to %d tokens; the first is texts[%d]",
+                *(len(cut), len(texts), self.context_length, cut[0]),
+            )
+        return self._label_logits(_sequences(encoded, tokens_of_a_pass(self.config)), dtype)
+
+    def _label_logits(self, sequences: Sequences, dtype: str | None) -> Floats:
+        """[sequences, labels]."""
+        head = self._label_head()
+        logits = np.zeros((len(sequences.ids), len(self.config.labels)), np.float32)
+        for group, h, step in run_passes(self._loaded(), sequences, self._precision(dtype)):
+            logits[group] = head(self._first(h, step), step)
+        return logits
+
+    def _first(self, h: Floats, step: EncoderPass) -> Floats:
+        """h [T, D] → [sequences, D], of first tokens."""
+        return self._backend.pool(h, step.lengths, "cls")
+
+    # Checks.
+
+    def _loaded(self) -> Encoder:
+        self._check_open()
+        return self._network
+
+    def _label_head(self) -> Head:
+        if self._network.label_head is None:
+            raise RequestError(
+                f"{self._checkpoint.directory}: has no sequence-classification head; load a "
+                "checkpoint that was trained to classify"
+            )
+        return self._network.label_head
+
+    def _masked_head(self) -> Head:
+        if self._network.masked_head is None:
+            raise RequestError(
+                f"{self._checkpoint.directory}: has no masked-language head; load the checkpoint "
+                "of the pretrained model"
+            )
+        return self._network.masked_head
+
+    def _rows(
+        self,
+        input_ids: ArrayLike,
+        attention_mask: ArrayLike | None,
+        token_type_ids: ArrayLike | None,
+    ) -> tuple[Rows, Sequences]:
+        rows = Rows.of(input_ids, attention_mask)
+        ids = [checked_ids(row, self.config.vocab_size) for row in rows.tokens()]
+        longest = max(map(len, ids))
+        if longest > self.context_length:
+            raise RequestError(
+                f"input_ids: {longest} tokens in a row exceed the model's {self.context_length}"
+            )
+        if token_type_ids is None:
+            type_ids = [[0] * len(row) for row in ids]
+        else:
+            types = np.atleast_2d(whole_numbers("token_type_ids", token_type_ids))
+            if types.shape != rows.ids.shape:
+                raise RequestError(
+                    f"token_type_ids: expected shape {list(rows.ids.shape)}, got "
+                    f"{list(types.shape)}"
+                )
+            below = max(1, self.config.type_vocab_size)
+            type_ids = [checked_ids(row, below, "token type") for row in rows.of_tokens(types)]
+        return rows, Sequences(ids, type_ids, tokens_of_a_pass(self.config))
+
+    def _encode(self, texts: Sequence[Text], limit: int | None) -> list[Encoded]:
+        encoded = self.tokenizer.encode_texts(texts, limit)
+        V, types = self.config.vocab_size, self.config.type_vocab_size
+        result = []
+        for i, text in enumerate(encoded):
+            if text.ids and max(text.ids) >= V:
+                raise RequestError(
+                    f"texts[{i}]: the tokenizer gives token {max(text.ids)}, and the model knows "
+                    f"{V}; they are not of the same model"
+                )
+            if max(text.type_ids, default=0) >= types:  # RoBERTa knows one type, DistilBERT none
+                text = Encoded(text.ids, [0] * len(text.ids), text.full_length)
+            result.append(text)
+        return result
+
+    def _limit(self, max_length: int | None) -> int:
+        if max_length is None:
+            return min(self.max_length, self.context_length)
+        _at_least_one("max_length", max_length)
+        if max_length > self.context_length:
+            raise RequestError(
+                f"max_length: {max_length} tokens exceed the model's {self.context_length}"
+            )
+        return max_length
+
+    def _prompt(self, name: str | None) -> str:
+        modules = self._sentence.modules
+        name = modules.default_prompt_name if name is None else name
+        if name is None:
+            return ""
+        if name not in modules.prompts:
+            known = ", ".join(modules.prompts) or "none"
+            raise RequestError(f"prompt_name: expected one of {known}; got {name!r}")
+        return modules.prompts[name]
+
+    def _prepared(self, text: str, prompt: str) -> str:
+        if not isinstance(text, str):
+            return text  # for the tokenizer to refuse by its place
+        text = prompt + text
+        return text.lower() if self._sentence.modules.do_lower_case else text
+
+    def close(self) -> None:
+        """Frees weights and unmaps files; a second call does nothing."""
+        super().close()
+        self._sentence.close()
+
+
+def _sequences(
+    encoded: Sequence[Encoded], max_tokens: int, max_sequences: int | None = None
+) -> Sequences:
+    return Sequences(
+        [text.ids for text in encoded],
+        [text.type_ids for text in encoded],
+        max_tokens,
+        max_sequences,
+    )
+
+
+def _split(packed: Floats, step: EncoderPass) -> list[Floats]:
+    return np.split(packed, np.cumsum(step.lengths)[:-1])
+
+
+def _filled(text: str, mask: str, nth: int, word: str) -> str:
+    """The text with its nth mask replaced."""
+    parts = text.split(mask)
+    return mask.join(parts[: nth + 1]) + word.strip() + mask.join(parts[nth + 1 :])
+
+
+def _at_least_one(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise RequestError(f"{name}: expected a whole number ≥ 1, got {value!r}")

@@ -1,0 +1,92 @@
+"""Whole sequences → passes: packed without padding, long beside long, no pass too large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lapwing.backends.base import Floats, Ids
+from lapwing.errors import RequestError
+from lapwing.layers.step import EncoderPass, packed
+from lapwing.models.base import Encoder, EncoderConfig
+
+# Activations of one pass, all live at once: in a laptop's last-level cache, with room for weights.
+PASS_BYTES = 8 << 20
+MIN_PASS_TOKENS = 64  # below this, unpacking weights is not shared by enough tokens
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Ids and token types of each sequence; a pass takes at most so many tokens and sequences.
+
+    One sequence alone may be longer than that.
+    """
+
+    ids: Sequence[Sequence[int]]
+    type_ids: Sequence[Sequence[int]]
+    max_tokens: int
+    max_sequences: int | None = None
+
+
+def tokens_of_a_pass(config: EncoderConfig) -> int:
+    """As many as fit PASS_BYTES: h, q, k, v, attention's result and the inner layer, float32."""
+    each = 4 * (6 * config.hidden_size + config.intermediate_size)
+    return max(MIN_PASS_TOKENS, PASS_BYTES // each)
+
+
+def batch_limit(batch_size: int | str) -> int | None:
+    """Sequences of a pass: a number, or None for `auto`. Raises RequestError."""
+    if batch_size == "auto":
+        return None
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise RequestError(f"batch_size: expected auto or a number ≥ 1, got {batch_size!r}")
+    return batch_size
+
+
+def run_passes(
+    encoder: Encoder, sequences: Sequences, precision: str
+) -> Iterator[tuple[list[int], Floats, EncoderPass]]:
+    """(indices of sequences, their h [T, D] end to end, the pass); empty sequences are left out."""
+    for group in plan_passes([len(ids) for ids in sequences.ids], sequences):
+        step = EncoderPass(
+            ids=packed([sequences.ids[i] for i in group]),
+            positions=_positions(encoder.config, [sequences.ids[i] for i in group]),
+            lengths=[len(sequences.ids[i]) for i in group],
+            precision=precision,
+            token_types=packed([sequences.type_ids[i] for i in group]),
+        )
+        yield group, encoder(step), step
+
+
+def plan_passes(lengths: Sequence[int], limits: Sequences) -> list[list[int]]:
+    """Indices of sequences, longest first, cut into passes."""
+    order = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i])
+    most = limits.max_sequences or len(order)
+    passes: list[list[int]] = []
+    tokens = 0
+    for i in order:
+        full = not passes or len(passes[-1]) >= most
+        if full or (limits.max_sequences is None and tokens + lengths[i] > limits.max_tokens):
+            passes.append([])
+            tokens = 0
+        passes[-1].append(i)
+        tokens += lengths[i]
+    return passes
+
+
+def _positions(config: EncoderConfig, sequences: Sequence[Sequence[int]]) -> Ids:
+    """0, 1, …; where padding moves positions, pad_token_id's own and behind it the others'.
+
+    As transformers' RobertaEmbeddings.create_position_ids_from_input_ids.
+    """
+    first, pad = config.first_position, config.pad_token_id
+    rows = []
+    for ids in sequences:
+        if pad is None or pad not in ids:
+            rows.append(np.arange(first, first + len(ids), dtype=np.int64))
+        else:
+            real = np.asarray(ids, np.int64) != pad
+            rows.append(np.cumsum(real) * real + pad)
+    return np.concatenate(rows)

@@ -10,9 +10,18 @@ from unittest import mock
 
 import pytest
 from tiny import SHAPES, Dtype, write_gpt2
+from tiny_encoders import ENCODERS, write_encoder
+from tiny_sentences import (
+    CLASSIFYING_MODELS,
+    FILLING_MODELS,
+    SENTENCE_MODELS,
+    write_sentence_model,
+    write_task_model,
+)
 
 import lapwing
 from lapwing import backends
+from lapwing.engine.encoder import EncoderModel
 from lapwing.weights.hub import bundled_models
 
 needs_core = pytest.mark.skipif(
@@ -63,18 +72,62 @@ class TinyModels:
         directory = self.directory(shape, **checkpoint)
         key = repr((directory, dtype, backend, isa, threads))
         if key not in self._loaded:
-            # Named in full, so that the environment of the tests cannot change what is meant.
-            names = backends.available() if backend == "auto" else (backend,)
-            isas = backends.available_isas() or ("numpy",)
-            chosen = {
-                "LAPWING_BACKEND": names[0],
-                "LAPWING_ISA": isas[0] if isa == "auto" else isa,
-            }
-            with mock.patch.dict(os.environ, chosen):
-                self._loaded[key] = lapwing.load(directory, dtype=dtype, threads=threads)
+            self._loaded[key] = load_as(directory, dtype, backend, isa, threads)
         return self._loaded[key]
 
     def close(self) -> None:
         """Of every loaded model."""
         for model in self._loaded.values():
             model.close()
+
+
+class TinyEncoders:
+    """Random encoders of `tiny_encoders` and `tiny_sentences`, with tokenizers where those are."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._loaded: dict[str, EncoderModel] = {}
+
+    def directory(self, variant: str, *, text: bool = False) -> Path:
+        """A variant of ENCODERS; with `text`, of the checkpoints that have a tokenizer."""
+        path = self._directory / ("text" if text else "ids") / variant
+        if path.exists():
+            return path
+        if not text:
+            return write_encoder(path, seed=1, **ENCODERS[variant])
+        if variant in SENTENCE_MODELS:
+            return write_sentence_model(path, seed=1, **SENTENCE_MODELS[variant])
+        return write_task_model(path, seed=1, **(FILLING_MODELS | CLASSIFYING_MODELS)[variant])
+
+    def load(
+        self,
+        variant: str,
+        dtype: str = "int8",
+        *,
+        text: bool = False,
+        backend: str = "auto",
+        isa: str = "auto",
+        threads: int = 1,
+    ) -> EncoderModel:
+        """The variant loaded."""
+        key = repr((variant, text, dtype, backend, isa, threads))
+        if key not in self._loaded:
+            directory = self.directory(variant, text=text)
+            model = load_as(directory, dtype, backend, isa, threads)
+            assert isinstance(model, EncoderModel)
+            self._loaded[key] = model
+        return self._loaded[key]
+
+    def close(self) -> None:
+        """Of every loaded model."""
+        for model in self._loaded.values():
+            model.close()
+
+
+def load_as(directory: Path, dtype: str, backend: str, isa: str, threads: int) -> lapwing.Model:
+    """Named in full, so that the environment of the tests cannot change what is meant."""
+    names = backends.available() if backend == "auto" else (backend,)
+    isas = backends.available_isas() or ("numpy",)
+    chosen = {"LAPWING_BACKEND": names[0], "LAPWING_ISA": isas[0] if isa == "auto" else isa}
+    with mock.patch.dict(os.environ, chosen):
+        return lapwing.load(directory, dtype=dtype, threads=threads)

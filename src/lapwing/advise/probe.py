@@ -17,7 +17,7 @@ from lapwing.backends.base import Backend, Layout, Matrix
 from lapwing.backends.reference import PlaneMatrix, ReferenceBackend
 from lapwing.engine.session import Session
 from lapwing.layers.ops import Ops
-from lapwing.models.registry import build
+from lapwing.models.registry import build_decoder
 from lapwing.quant import scheme
 from lapwing.quant.recipe import Recipe
 from lapwing.weights.checkpoint import Checkpoint
@@ -75,7 +75,7 @@ class _Timeline:
     def __init__(self, backend: Backend) -> None:
         self._checkpoint = Checkpoint(bundled_models()[MODEL])
         self._ops = Ops(backend, Recipe(DTYPE))
-        network = build(self._checkpoint, self._ops)
+        network = build_decoder(self._checkpoint, self._ops)
         for parameter in self._ops.parameters:
             parameter.load()
         self._session = Session(network, network.kv_cache(WARM_UP_TOKENS + ROUNDS * BLOCK_TOKENS))

@@ -20,6 +20,10 @@ COMMANDS = {
     "ls": "ls",
     "rm": "rm",
     "tokenize": "tokenize",
+    "embed": "embed",
+    "fill-mask": "fill_mask",
+    "classify": "classify",
+    "rerank": "rerank",
     "doctor": "doctor",
     "explain-quant": "explain_quant",
 }

@@ -23,6 +23,10 @@ HubName = Annotated[
 Dtype = Annotated[
     str, typer.Option("--dtype", metavar="DTYPE", help="auto (int8), f32, f16, bf16, int8 or int4.")
 ]
+Threads = Annotated[
+    str,
+    typer.Option("-t", "--threads", metavar="N", help="A number, or auto: one a physical core."),
+]
 Revision = Annotated[
     str | None,
     typer.Option(
@@ -33,3 +37,24 @@ Revision = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", help="Print the result and warnings, nothing else.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="Of the file: lines, jsonl, csv or tsv.  [default: by its extension, else lines]",
+        show_default=False,
+    ),
+]
+Column = Annotated[
+    str | None,
+    typer.Option(
+        "--column",
+        metavar="NAME",
+        help="Where the text is in JSONL, CSV or TSV.  [default: text, or the only column]",
+        show_default=False,
+    ),
+]

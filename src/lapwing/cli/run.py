@@ -61,12 +61,7 @@ def command(
         ),
     ] = None,
     dtype: options.Dtype = "auto",
-    threads: Annotated[
-        str,
-        typer.Option(
-            "-t", "--threads", metavar="N", help="A number, or auto: one a physical core."
-        ),
-    ] = "auto",
+    threads: options.Threads = "auto",
     revision: options.Revision = None,
     json: options.Json = False,
     quiet: Annotated[

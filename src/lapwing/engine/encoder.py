@@ -29,12 +29,17 @@ class EncoderModel(Model):
     """Reads whole texts: every token sees all others. Made by `lapwing.load`."""
 
     kind = "text encoder"
-    verbs = ("embed", "fill_mask", "classify", "rerank")
     config: EncoderConfig
 
     def __init__(self, loaded: Loaded, network: Encoder, sentence: SentenceHead) -> None:
         super().__init__(loaded, network.config)
         self._network, self._sentence = network, sentence
+        masked, labelled = network.masked_head is not None, network.label_head is not None
+        self.verbs = (
+            "embed",
+            *(("fill_mask",) if masked else ()),
+            *(("classify", "rerank") if labelled else ()),
+        )
 
     # Hidden states and logits of token ids.
 
@@ -255,7 +260,7 @@ class EncoderModel(Model):
     def rerank(
         self, query: str, documents: Sequence[str], *, dtype: str | None = None
     ) -> list[Ranked]:
-        """Documents by how well they answer the query, best first (a cross-encoder of one label)."""
+        """Documents by how well they answer the query, best first: a cross-encoder of one label."""
         if self._network.label_head is not None and len(self.config.labels) != 1:
             raise RequestError(
                 f"rerank: needs a model of one label; this one has {len(self.config.labels)}: "
@@ -373,15 +378,11 @@ class EncoderModel(Model):
         return modules.prompts[name]
 
     def _prepared(self, text: str, prompt: str) -> str:
-        if not isinstance(text, str):
-            return text  # for the tokenizer to refuse by its place
-        text = prompt + text
-        return text.lower() if self._sentence.modules.do_lower_case else text
-
-    def close(self) -> None:
-        """Frees weights and unmaps files; a second call does nothing."""
-        super().close()
-        self._sentence.close()
+        lower = self._sentence.modules.do_lower_case
+        if isinstance(text, str) and (prompt or lower):  # others are refused by their place, later
+            text = prompt + text
+            return text.lower() if lower else text
+        return text
 
 
 def _sequences(

@@ -14,16 +14,14 @@ from lapwing.engine.model import Loaded, Model
 from lapwing.engine.request import canonical
 from lapwing.errors import BackendError, DoesNotFitError, RequestError
 from lapwing.layers.ops import Ops
-from lapwing.models.bert import Bert
-from lapwing.models.gpt2 import GPT2
+from lapwing.models.base import LanguageModel
 from lapwing.models.registry import build
-from lapwing.models.sentence import SentenceHead
+from lapwing.models.sentence import SentenceEncoder
 from lapwing.quant.recipe import Recipe, parse_dtype
 from lapwing.text.eos import eos_token_ids
 from lapwing.text.tokenizer import open_in_background
 from lapwing.weights.checkpoint import Checkpoint
 from lapwing.weights.hub import locate
-from lapwing.weights.sentence_transformers import read_sentence_modules
 
 Progress = Callable[[int, int], None]  # (bytes of the checkpoint done, bytes in all)
 DEVICES = ("auto", "cpu")
@@ -59,20 +57,14 @@ def load(
     backend = backends.create(threads=threads)
     checkpoint = Checkpoint(locate(name_or_path, revision))
     ops = Ops(backend, recipe)
-    sentence = None
     try:
         tokenizer = open_in_background(checkpoint.directory)
         network = build(checkpoint, ops)
-        if isinstance(network, Bert):
-            modules = read_sentence_modules(checkpoint.directory)
-            sentence = SentenceHead(modules, network.config.hidden_size, ops)
         eos = eos_token_ids(checkpoint.config, checkpoint.generation_config)
         _load_parameters(ops, progress)
     except BaseException:
         for parameter in ops.parameters:
             parameter.release()
-        if sentence is not None:
-            sentence.close()
         checkpoint.close()
         raise
     loaded = Loaded(
@@ -84,9 +76,8 @@ def load(
         requested_dtype=str(dtype),
         load_s=time.perf_counter() - began_s,
     )
-    if isinstance(network, Bert):
-        assert sentence is not None  # made beside it
-        return EncoderModel(loaded, network, sentence)
+    if isinstance(network, SentenceEncoder):
+        return EncoderModel(loaded, network.network, network.sentence)
     return CausalModel(loaded, network, eos)
 
 
@@ -109,7 +100,7 @@ def _load_parameters(ops: Ops, progress: Progress | None) -> None:
 
 def inspect(
     name_or_path: str | os.PathLike[str], dtype: object = "auto", revision: str | None = None
-) -> tuple[GPT2 | Bert, Ops, Checkpoint]:
+) -> tuple[LanguageModel | SentenceEncoder, Ops, Checkpoint]:
     """A model built and not loaded: what it consists of. The caller closes the checkpoint."""
     ops = Ops(backends.create(), Recipe(parse_dtype(dtype)))
     checkpoint = Checkpoint(locate(name_or_path, revision))

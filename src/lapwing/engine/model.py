@@ -158,7 +158,11 @@ class Model:
         texts: Iterable[str],
         normalize: bool = True,
         batch_size: int | str = "auto",
-        **arguments: Any,
+        *,
+        max_length: int | None = None,
+        truncate: bool = True,
+        prompt_name: str | None = None,
+        dtype: str | None = None,
     ) -> Iterator[EmbeddedTexts]:
         """See EncoderModel."""
         self._cannot("embed_stream")

@@ -8,13 +8,16 @@ from typing import Any
 
 from lapwing.errors import ConfigError
 from lapwing.layers.ops import Ops
+from lapwing.models.base import LanguageModel
 from lapwing.models.bert import BERT, Bert, BertConfig, BertLayout
 from lapwing.models.distilbert import DISTILBERT, read_distilbert_config
 from lapwing.models.electra import ELECTRA, read_electra_config
 from lapwing.models.gpt2 import GPT2, GPT2Config
 from lapwing.models.roberta import ROBERTA, read_roberta_config
+from lapwing.models.sentence import SentenceEncoder, SentenceHead
 from lapwing.weights.checkpoint import Checkpoint
 from lapwing.weights.scope import Scope
+from lapwing.weights.sentence_transformers import read_sentence_modules
 
 log = logging.getLogger("lapwing.models")
 
@@ -26,30 +29,52 @@ ENCODERS: dict[str, tuple[Callable[[Mapping[str, Any], str], BertConfig], BertLa
     "xlm-roberta": (read_roberta_config, ROBERTA),
     "camembert": (read_roberta_config, ROBERTA),
 }
-FAMILIES = ("gpt2", *ENCODERS)
+DECODERS = ("gpt2",)
+FAMILIES = (*DECODERS, *ENCODERS)
 
 
-def build(checkpoint: Checkpoint, ops: Ops) -> GPT2 | Bert:
+def build(checkpoint: Checkpoint, ops: Ops) -> LanguageModel | SentenceEncoder:
     """The model of a checkpoint, every tensor asked for by name and shape, none of them read.
 
     Raises ConfigError for a family or a configuration that is not supported, WeightsError with all
     missing and misshaped tensors.
     """
-    where = str(checkpoint.directory / "config.json")
     model_type = checkpoint.config.get("model_type")
     if model_type not in FAMILIES:
         raise ConfigError(
-            f"{where}: 'model_type': expected one of {', '.join(FAMILIES)}; got {model_type!r}"
+            f"{_where(checkpoint)}: 'model_type': expected one of {', '.join(FAMILIES)}; got "
+            f"{model_type!r}"
         )
+    if model_type in DECODERS:
+        return build_decoder(checkpoint, ops)
+    return build_encoder(checkpoint, ops)
+
+
+def build_decoder(checkpoint: Checkpoint, ops: Ops) -> LanguageModel:
+    """A causal language model."""
     scope = Scope.root(checkpoint)
-    model: GPT2 | Bert
-    if model_type in ENCODERS:
-        read_config, names = ENCODERS[model_type]
-        model = Bert(read_config(checkpoint.config, where), scope, ops, names)
-    else:
-        model = GPT2(GPT2Config.from_dict(checkpoint.config, where), scope, ops)
-    extras = scope.finish(model.known_extras)
+    model = GPT2(GPT2Config.from_dict(checkpoint.config, _where(checkpoint)), scope, ops)
+    _finish(checkpoint, scope, model.known_extras)
+    return model
+
+
+def build_encoder(checkpoint: Checkpoint, ops: Ops) -> SentenceEncoder:
+    """An encoder, with the modules that sentence-transformers puts behind it."""
+    read_config, names = ENCODERS[checkpoint.config["model_type"]]
+    scope = Scope.root(checkpoint)
+    network = Bert(read_config(checkpoint.config, _where(checkpoint)), scope, ops, names)
+    _finish(checkpoint, scope, network.known_extras)
+    modules = read_sentence_modules(checkpoint.directory)
+    sentence = SentenceHead(modules, network.config.hidden_size, checkpoint, ops)
+    return SentenceEncoder(network, sentence)
+
+
+def _where(checkpoint: Checkpoint) -> str:
+    return str(checkpoint.directory / "config.json")
+
+
+def _finish(checkpoint: Checkpoint, scope: Scope, known_extras: tuple[str, ...]) -> None:
+    extras = scope.finish(known_extras)
     if extras:
         shown = ", ".join(extras[:10]) + (", …" if len(extras) > 10 else "")
         log.warning("%s: %d tensors are not used: %s", checkpoint.directory, len(extras), shown)
-    return model

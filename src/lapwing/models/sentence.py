@@ -5,41 +5,38 @@ The modules of sentence-transformers (Reimers and Gurevych 2019, arXiv 1908.1008
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from lapwing.backends.base import Floats
 from lapwing.errors import ConfigError
 from lapwing.layers.ops import Ops
 from lapwing.layers.step import Pass
+from lapwing.models.bert import Bert, BertConfig
 from lapwing.weights.checkpoint import Checkpoint
 from lapwing.weights.scope import Scope
 from lapwing.weights.sentence_transformers import SentenceModules
 
 
 class SentenceHead:
-    """Holds the checkpoints of its dense layers open, for whoever closes the model."""
+    """What a sentence-transformers directory puts behind its encoder of width D."""
 
-    def __init__(self, modules: SentenceModules, D: int, ops: Ops) -> None:
+    def __init__(self, modules: SentenceModules, D: int, checkpoint: Checkpoint, ops: Ops) -> None:
         self.modules, self._ops = modules, ops
-        self.checkpoints: list[Checkpoint] = []
         self.dense = []
         width = D * len(modules.pooling)
-        try:
-            for module in modules.dense:
-                if module.in_features != width:
-                    raise ConfigError(
-                        f"{module.directory}: takes {module.in_features} features, but what "
-                        f"comes before it gives {width}"
-                    )
-                checkpoint = Checkpoint(module.directory)
-                self.checkpoints.append(checkpoint)
-                scope, width = Scope.root(checkpoint), module.out_features
-                linear = ops.linear(scope["linear"], module.in_features, width, bias=module.bias)
-                scope.finish()
-                self.dense.append((linear, module.activation))
-        except BaseException:
-            self.close()
-            raise
+        for module in modules.dense:
+            if module.in_features != width:
+                raise ConfigError(
+                    f"{checkpoint.directory / module.folder}: takes {module.in_features} features, "
+                    f"but what comes before it gives {width}"
+                )
+            scope = Scope.root(checkpoint.folder(module.folder))
+            width = module.out_features
+            linear = ops.linear(scope["linear"], module.in_features, width, bias=module.bias)
+            scope.finish()
+            self.dense.append((linear, module.activation))
         self.width = width
 
     def __call__(self, h: Floats, step: Pass, *, normalize: bool) -> Floats:
@@ -50,7 +47,15 @@ class SentenceHead:
             x = linear(x, step, activation=activation)
         return self._ops.unit_length(x) if normalize else x
 
-    def close(self) -> None:
-        """Unmaps the files of the dense layers."""
-        for checkpoint in self.checkpoints:
-            checkpoint.close()
+
+@dataclass(frozen=True)
+class SentenceEncoder:
+    """An encoder and what makes one vector of its hidden states."""
+
+    network: Bert
+    sentence: SentenceHead
+
+    @property
+    def config(self) -> BertConfig:
+        """Of the encoder."""
+        return self.network.config

@@ -38,6 +38,7 @@ class Checkpoint:
             read_json_object(generation, ConfigError) if exists(generation) else {}
         )
         self.files: list[SafetensorsFile] = []
+        self._folders: list[Checkpoint] = []
         try:
             self.tensors = self._open_weights()
         except BaseException:
@@ -49,8 +50,16 @@ class Checkpoint:
         """Bytes of all tensors as stored."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
+    def folder(self, name: str) -> Checkpoint:
+        """A checkpoint inside this one, closed with it."""
+        inside = Checkpoint(self.directory / name)
+        self._folders.append(inside)
+        return inside
+
     def close(self) -> None:
         """Unmap the files, as soon as no array over them is in use."""
+        for folder in self._folders:
+            folder.close()
         for file in self.files:
             file.close()
 

@@ -38,7 +38,7 @@ DENSE_ACTIVATIONS = {
 class DenseModule:
     """activation(x·wᵀ + bias), weights in a folder of its own."""
 
-    directory: Path
+    folder: str
     in_features: int
     out_features: int
     bias: bool
@@ -138,7 +138,7 @@ def _dense(folder: Path) -> DenseModule:
         known = ", ".join(DENSE_ACTIVATIONS)
         raise ConfigError(f"{path}: 'activation_function': expected one of {known}; got {name!r}")
     return DenseModule(
-        folder,
+        folder.name,
         in_features=sizes[0] or 0,
         out_features=sizes[1] or 0,
         bias=config.get("bias", True) is not False,

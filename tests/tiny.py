@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 Dtype = Literal["F32", "F16", "BF16"]
 FloatArray = npt.NDArray[np.float32]
+Tensor = FloatArray | npt.NDArray[np.int64]
 
 # The standard deviation of a sum of four 16-bit uniform integers, and its mean.
 _SUM_MEAN = 4 * 65535 / 2
@@ -108,7 +109,7 @@ def write_gpt2(
         config |= {"add_cross_attention": False, "transformers_version": "5.0.0"}
     config |= extra_config or {}
 
-    draw = _Draw(seed)
+    draw = Draw(seed)
     tensors: dict[str, FloatArray] = {
         prefix + name: tensor
         for name, tensor in _transformer(
@@ -127,7 +128,7 @@ def write_gpt2(
     if shards == 1:
         write_safetensors(directory / "model.safetensors", tensors, dtype)
     else:
-        _write_shards(directory, tensors, dtype, shards)
+        write_shards(directory, tensors, dtype, shards)
     return directory
 
 
@@ -137,15 +138,19 @@ def random_ids(seed: int, length: int, vocab_size: int) -> list[int]:
     return [int(value) for value in (raw >> np.uint64(32)) % np.uint64(vocab_size)]
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, FloatArray], dtype: Dtype) -> None:
-    """Write `tensors` in the given order, each rounded to `dtype` (nearest, ties to even)."""
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], dtype: Dtype) -> None:
+    """Write `tensors` in the given order, each rounded to `dtype` (nearest, ties to even).
+
+    Integers are written as I64, whatever `dtype` says: checkpoints carry positions as such.
+    """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     parts: list[bytes] = []
     end = 0
     for name, tensor in tensors.items():
         parts.append(_encode(tensor, dtype))
         begin, end = end, end + len(parts[-1])
-        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+        stored = "I64" if tensor.dtype.kind == "i" else dtype
+        header[name] = {"dtype": stored, "shape": list(tensor.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(parts))
@@ -165,9 +170,7 @@ def read_checkpoint(directory: Path) -> dict[str, FloatArray]:
     return tensors
 
 
-def _write_shards(
-    directory: Path, tensors: Mapping[str, FloatArray], dtype: Dtype, shards: int
-) -> None:
+def write_shards(directory: Path, tensors: Mapping[str, Tensor], dtype: Dtype, shards: int) -> None:
     """Deal the tensors out in turn, so that neighbours in the model lie in different files."""
     weight_map = {
         name: f"model-{i % shards + 1:05}-of-{shards:05}.safetensors"
@@ -182,7 +185,9 @@ def _write_shards(
     (directory / "model.safetensors.index.json").write_text(text, encoding="utf-8")
 
 
-def _encode(tensor: FloatArray, dtype: Dtype) -> bytes:
+def _encode(tensor: Tensor, dtype: Dtype) -> bytes:
+    if tensor.dtype.kind == "i":
+        return tensor.astype("<i8").tobytes()
     if dtype != "BF16":
         return tensor.astype({"F32": "<f4", "F16": "<f2"}[dtype]).tobytes()
     bits = tensor.astype(np.float32).view(np.uint32)
@@ -190,14 +195,15 @@ def _encode(tensor: FloatArray, dtype: Dtype) -> bytes:
     return ((bits + 0x7FFF + to_even) >> 16).astype("<u2").tobytes()
 
 
-def _decode(blob: bytes, dtype: Dtype) -> FloatArray:
+def _decode(blob: bytes, dtype: Dtype | Literal["I64"]) -> FloatArray:
     if dtype != "BF16":
-        return np.frombuffer(blob, {"F32": "<f4", "F16": "<f2"}[dtype]).astype(np.float32)
+        kinds = {"F32": "<f4", "F16": "<f2", "I64": "<i8"}
+        return np.frombuffer(blob, kinds[dtype]).astype(np.float32)
     return (np.frombuffer(blob, "<u2").astype(np.uint32) << 16).view(np.float32)
 
 
 def _transformer(
-    draw: _Draw, D: int, n_layer: int, V: int, n_positions: int, F: int
+    draw: Draw, D: int, n_layer: int, V: int, n_positions: int, F: int
 ) -> dict[str, FloatArray]:
     """Tensors by checkpoint name without a prefix; Conv1D weights are [in, out]."""
     tensors = {
@@ -224,7 +230,7 @@ def _transformer(
     return tensors
 
 
-class _Draw:
+class Draw:
     """Nearly normal numbers: sums of the four 16-bit quarters of each raw 64-bit integer."""
 
     def __init__(self, seed: int) -> None:

@@ -78,44 +78,48 @@ static inline void dot_tile(const typename From::Element* w, const float* x, siz
     for (size_t t = 0; t < T; ++t) sums[r][t] = sum(acc[r][t]);
 }
 
-template <class From, size_t R>
-static void dot_rows(const typename From::Element* w, const float* x, size_t T, size_t K, size_t n,
-                     const Epilogue& e, float* out) {
-  size_t t = 0;
-  const auto write = [&](const auto& sums, size_t tokens) {
-    for (size_t i = 0; i < tokens; ++i) {
+// `rows` rows from row n on, four at a time, against T tokens.
+template <class From, size_t T>
+static inline void dot_rows(const typename From::Element* w, size_t rows, const float* x, size_t K,
+                            size_t t, size_t n, const Epilogue& e, float* out) {
+  const auto tile = [&](auto size, size_t r) {
+    constexpr size_t R = decltype(size)::value;
+    float sums[R][T];
+    dot_tile<From, R, T>(w + r * K, x + t * K, K, sums);
+    for (size_t i = 0; i < T; ++i) {
       float v[R];
-      for (size_t r = 0; r < R; ++r) v[r] = sums[r][i];
-      finish(load_part(v, R), e, t + i, n, R, out);
+      for (size_t j = 0; j < R; ++j) v[j] = sums[j][i];
+      finish(load_part(v, R), e, t + i, n + r, R, out);
     }
   };
-  for (; t + 3 <= T; t += 3) {
-    float sums[R][3];
-    dot_tile<From, R, 3>(w, x + t * K, K, sums);
-    write(sums, 3);
-  }
-  for (; t < T; ++t) {
-    float sums[R][1];
-    dot_tile<From, R, 1>(w, x + t * K, K, sums);
-    write(sums, 1);
-  }
+  size_t r = 0;
+  for (; r + 4 <= rows; r += 4) tile(std::integral_constant<size_t, 4>{}, r);
+  for (; r < rows; ++r) tile(std::integral_constant<size_t, 1>{}, r);
+}
+
+// Three tokens stay in L1 while a block of rows, small enough for L2, passes them.
+template <class From>
+static void dot_block(const typename From::Element* w, size_t rows, const float* x, size_t T,
+                      size_t K, size_t n, const Epilogue& e, float* out) {
+  size_t t = 0;
+  for (; t + 3 <= T; t += 3) dot_rows<From, 3>(w, rows, x, K, t, n, e, out);
+  for (; t < T; ++t) dot_rows<From, 1>(w, rows, x, K, t, n, e, out);
 }
 
 template <class From>
 static void linear_nk(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
                       const Epilogue& e, float* out, float* panel) {
   const auto* data = static_cast<const typename From::Element*>(w.data);
-  size_t n = first;
-  for (; n + 4 <= last; n += 4) {
-    const auto* rows = data + n * w.K;
+  for (size_t n = first; n < last; n += kPanelRows) {
+    const size_t rows = last - n < kPanelRows ? last - n : kPanelRows;
+    const auto* block = data + n * w.K;
     if (T >= 6 && sizeof(typename From::Element) != sizeof(float)) {
-      widen<From>(rows, 4 * w.K, panel);  // once for all tokens
-      dot_rows<FromF32, 4>(panel, x, T, w.K, n, e, out);
+      widen<From>(block, rows * w.K, panel);  // once for all tokens
+      dot_block<FromF32>(panel, rows, x, T, w.K, n, e, out);
     } else {
-      dot_rows<From, 4>(rows, x, T, w.K, n, e, out);
+      dot_block<From>(block, rows, x, T, w.K, n, e, out);
     }
   }
-  for (; n < last; ++n) dot_rows<From, 1>(data + n * w.K, x, T, w.K, n, e, out);
 }
 
 // Panel [K, 16] of float32, T tokens.

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     __version__: str
     from lapwing.engine.load import load
     from lapwing.engine.model import Model
-    from lapwing.engine.result import GenerationResult, StreamChunk, Timings
+    from lapwing.engine.result import EncoderOutput, GenerationResult, StreamChunk, Timings
     from lapwing.engine.sampling import sample_token
     from lapwing.errors import (
         BackendError,
         ConfigError,
         DoesNotFitError,
+        FileError,
         LapwingError,
         ModelNotFoundError,
         RequestError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "load": "lapwing.engine.load",
     "Model": "lapwing.engine.model",
+    "EncoderOutput": "lapwing.engine.result",
     "GenerationResult": "lapwing.engine.result",
     "StreamChunk": "lapwing.engine.result",
     "Timings": "lapwing.engine.result",
@@ -43,6 +45,7 @@ _HOMES = {
             "BackendError",
             "ConfigError",
             "DoesNotFitError",
+            "FileError",
             "LapwingError",
             "ModelNotFoundError",
             "RequestError",
@@ -57,6 +60,8 @@ __all__ = [
     "BackendError",
     "ConfigError",
     "DoesNotFitError",
+    "EncoderOutput",
+    "FileError",
     "GenerationResult",
     "KVCache",
     "LapwingError",

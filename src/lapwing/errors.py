@@ -40,5 +40,9 @@ class TokenizerError(LapwingError):
     """A tokenizer file is missing or damaged; only calls that take or return text need one."""
 
 
+class FileError(LapwingError):
+    """A file of a job cannot be read or written, or does not hold what it should."""
+
+
 class BackendError(LapwingError):
     """The backend, device or instruction set that was asked for is not available here."""

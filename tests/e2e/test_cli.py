@@ -65,7 +65,11 @@ def test_version(user: User) -> None:
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        ("sing tales", 2, "error: no command 'sing'; there are run, show, pull, ls, rm, tokenize"),
+        (
+            "sing tales",
+            2,
+            "error: no command 'sing'; there are run, embed, fill-mask, classify",
+        ),
         ("run", 2, "error: Missing argument 'MODEL'. See 'lapwing run --help'."),
         ("run tales hi --tempo 1", 2, "--tempo"),
         ("run tales hi -n many", 2, "'--max-tokens': "),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from e2e.command import User
+from loading import minilm_directory
 
 import lapwing
 
@@ -36,3 +37,38 @@ def test_gpt2_generate_prints_true_numbers(tmp_path: Path, dtype: str) -> None:
     seconds, tokens, rate = float(told[1]), int(told[2]), float(told[3])
     assert tokens == len(result.tokens)
     assert rate == pytest.approx(tokens / seconds, rel=0.05)
+
+
+def test_bert_quantization_prints_measured_numbers(tmp_path: Path) -> None:
+    """Times and bytes fall from level to level as the bits do; the vectors stay near."""
+    directory = minilm_directory()
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "bert_quantization.py", directory],
+        env=User(tmp_path).environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    device, *lines = done.stdout.splitlines()
+    assert device.startswith("Using device: cpu (")
+    told = [
+        re.fullmatch(
+            r"(\w+) inference time: ([\d.]+) ms, measured memory: ([\d.]+) MB "
+            r"\(weights ([\d.]+) MB, cosine to FP32 ([\d.]+)\)",
+            line,
+        )
+        for line in lines
+    ]
+    assert all(told), done.stdout
+    levels = {row[1]: tuple(map(float, row.groups()[1:])) for row in told if row}
+    assert list(levels) == ["FP32", "FP16", "INT8", "INT4"]
+    for level, dtype in zip(levels, ("f32", "f16", "int8", "int4"), strict=True):
+        time_ms, measured_mb, weights_mb, cosine = levels[level]
+        assert time_ms > 0
+        with lapwing.load(directory, dtype=dtype) as model:
+            assert weights_mb == round(model.estimate_memory_usage() / 1e6, 1)
+        assert measured_mb > weights_mb * 0.5  # of a mapped table only the rows read count
+        assert cosine > 0.95
+    measured = [measured_mb for _, measured_mb, _, _ in levels.values()]
+    assert measured == sorted(measured, reverse=True)

@@ -49,6 +49,11 @@ def gpt2_tiny() -> Golden:
 
 
 @pytest.fixture
+def encoders() -> Golden:
+    return read_golden("encoders")
+
+
+@pytest.fixture
 def tales() -> Golden:
     return read_golden("tales")
 

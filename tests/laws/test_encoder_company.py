@@ -134,7 +134,7 @@ def test_texts_in_any_company_and_order(
     def check(texts: list[str], batch_size: int | str, window: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(read_ahead, "FIRST_WINDOW", window)
-            patch.setattr(read_ahead, "WINDOW_TOKENS", 60)
+            patch.setattr(read_ahead, "LARGEST_WINDOW", window + 3)
             got = model.embed(texts, batch_size=batch_size)
         assert got.shape == (len(texts), model.embedding_size)
         assert got.dtype == np.float32

@@ -15,15 +15,15 @@ from lapwing.errors import RequestError
 
 COMMANDS = {
     "run": "run",
+    "embed": "embed",
+    "fill-mask": "fill_mask",
+    "classify": "classify",
+    "rerank": "rerank",
     "show": "show",
     "pull": "pull",
     "ls": "ls",
     "rm": "rm",
     "tokenize": "tokenize",
-    "embed": "embed",
-    "fill-mask": "fill_mask",
-    "classify": "classify",
-    "rerank": "rerank",
     "doctor": "doctor",
     "explain-quant": "explain_quant",
 }

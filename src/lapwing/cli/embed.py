@@ -111,7 +111,7 @@ def command(
         loaded(model, dtype, threads, revision, quiet=quiet) as encoder,
     ):
         settings = EmbedSettings(
-            model=model,
+            model=str(Path(model)),  # ./m and m/ are one model
             revision=revision,
             dtype=encoder.dtype,
             embedding_size=encoder.embedding_size,

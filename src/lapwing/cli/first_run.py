@@ -24,20 +24,19 @@ def warn_of_reference(backend: Backend) -> None:
     say(text, "warning")
 
 
-def introduce_compiled(backend: Backend) -> None:
+def introduce_compiled(backend: str, isa: str, threads: int) -> None:
     """Once per version, backend, instruction set and processor; measures, then says it.
 
     Silent where it could not be remembered: what was chosen is in every closing line.
     """
-    name = first_run.key(backend.name, backend.isa, backends.available())
+    name = first_run.key(backend, isa, backends.available())
     if first_run.recall(name):
         return
-    measured = first_run.measure_and_remember(name, backend.threads, backend.isa, bandwidth=False)
+    measured = first_run.measure_and_remember(name, threads, isa, bandwidth=False)
     slowdown = judge(measured).of_compiled if measured else None
     if slowdown:
         say(
-            f"first run: {backend.name} backend, {backend.isa}, "
-            f"{counted(backend.threads, 'thread')}; the NumPy reference would be "
-            f"{format_ratio(slowdown)} slower here (measured)",
+            f"first run: {backend} backend, {isa}, {counted(threads, 'thread')}; the NumPy "
+            f"reference would be {format_ratio(slowdown)} slower here (measured)",
             "note",
         )

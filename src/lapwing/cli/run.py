@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lapwing.cli import options
+from lapwing.cli.loading import at_work, loaded
 from lapwing.cli.main import INTERRUPTED
-from lapwing.cli.progress import LoadingBar
 from lapwing.cli.terminal import DIM, counted, print_json, say, styled, write
 from lapwing.cli.text_input import read_text
 from lapwing.units import format_bytes, format_rate, format_seconds
@@ -74,10 +73,6 @@ def command(
     speed and memory go to standard error. Ctrl-C ends it and keeps what there is.
     """
     text = read_text(prompt, "PROMPT", EXAMPLE)
-    if quiet:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    from lapwing import backends
-    from lapwing.engine.load import load
     from lapwing.engine.request import GenerationRequest
 
     wishes: dict[str, Any] = {
@@ -87,27 +82,20 @@ def command(
         "stop": tuple(stop or ()),
     }
     GenerationRequest.of(wishes)  # a mistake is told before a model is loaded
-    backend = backends.create(threads=threads)
-    if backend.name == "reference" and not quiet:
-        from lapwing.cli.first_run import warn_of_reference
-
-        warn_of_reference(backend)
-    with LoadingBar("loading", wanted=not quiet) as bar:
-        loaded = load(model, dtype, threads=threads, revision=revision, progress=bar)
-    with loaded:
-        stream = loaded.stream(text, **wishes)
+    with loaded(model, dtype, threads, revision, quiet=quiet) as network:
+        stream = network.stream(text, **wishes)
         interrupted = _drain(stream) if json else _print_stream(stream, text)
         result = stream.result
         if json:
-            print_json(_report(model, loaded, result))
+            print_json(_report(model, network, result))
         elif not quiet:
-            say(styled(_closing_line(result), DIM, sys.stderr))
+            say(styled(f"{_closing_line(result)} · {at_work(network)}", DIM, sys.stderr))
     if interrupted:
         raise typer.Exit(INTERRUPTED)
-    if backend.name != "reference" and not quiet:
+    if result.backend != "reference" and not quiet:
         from lapwing.cli.first_run import introduce_compiled
 
-        introduce_compiled(backend)
+        introduce_compiled(result.backend, result.isa, result.threads)
 
 
 def _drain(stream: TextStream) -> bool:
@@ -146,7 +134,6 @@ def _closing_line(result: GenerationResult) -> str:
         f"decode {format_rate(times.decode_tps)}",
         f"TTFT {'–' if times.ttft_s is None else format_seconds(times.ttft_s)}",
         f"peak memory {'–' if peak is None else format_bytes(peak)}",
-        f"{result.dtype}, {result.backend} {result.isa}, {counted(result.threads, 'thread')}",
     ]
     return " · ".join(parts)
 

@@ -17,7 +17,7 @@ def path_or_pipe(path: str | None, example: str) -> str:
     if path is not None:
         return path
     if sys.stdin is None or sys.stdin.isatty():
-        raise RequestError(f"no texts. Give a file:  {example}\nor pipe them in:  … | lapwing …")
+        raise RequestError(f"no texts. Give some:  {example}\nor pipe them in:  … | lapwing …")
     return "-"
 
 

@@ -162,6 +162,12 @@ class EncoderModel(Model):
         network, precision = self._loaded(), self._precision(dtype)
         limit, prompt = self._limit(max_length), self._prompt(prompt_name)
         max_sequences = batch_limit(batch_size)
+        if not self._sentence.modules.found:
+            log.warning(
+                "%s has no modules.json, so its vectors are means of hidden states; it may have "
+                "been trained for others",
+                self._checkpoint.directory,
+            )
         max_tokens = tokens_of_a_pass(self.config)
         start = 0
 
@@ -227,13 +233,9 @@ class EncoderModel(Model):
         probabilities = softmax(head(np.ascontiguousarray(h[at]), step))  # [masks, V]
         return [
             [
-                Filling(
-                    token=tokenizer.raw.id_to_token(int(token_id)) or "",
-                    token_id=int(token_id),
-                    score=float(row[token_id]),
-                    text=_filled(text, mask, nth, tokenizer.decode([int(token_id)])),
-                )
-                for token_id in np.argsort(-row, kind="stable")[:top_k]
+                Filling(word, token_id, float(row[token_id]), _filled(text, mask, nth, word))
+                for token_id in np.argsort(-row, kind="stable")[:top_k].tolist()
+                for word in (tokenizer.decode([token_id], skip_special_tokens=False),)
             ]
             for nth, row in enumerate(probabilities)
         ]
@@ -372,8 +374,10 @@ class EncoderModel(Model):
         name = modules.default_prompt_name if name is None else name
         if name is None:
             return ""
+        if not modules.prompts:
+            raise RequestError(f"prompt_name: this checkpoint has no prompts; got {name!r}")
         if name not in modules.prompts:
-            known = ", ".join(modules.prompts) or "none"
+            known = ", ".join(modules.prompts)
             raise RequestError(f"prompt_name: expected one of {known}; got {name!r}")
         return modules.prompts[name]
 
@@ -401,9 +405,12 @@ def _split(packed: Floats, step: EncoderPass) -> list[Floats]:
 
 
 def _filled(text: str, mask: str, nth: int, word: str) -> str:
-    """The text with its nth mask replaced."""
+    """The text with its nth mask replaced; a WordPiece continuation joins the word before it."""
     parts = text.split(mask)
-    return mask.join(parts[: nth + 1]) + word.strip() + mask.join(parts[nth + 1 :])
+    before, after = mask.join(parts[: nth + 1]), mask.join(parts[nth + 1 :])
+    if word.startswith("##"):
+        return before.rstrip() + word[2:] + after
+    return before + word.strip() + after
 
 
 def _at_least_one(name: str, value: object) -> None:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 from lapwing.text.tokenizer import Encoded
 
-FIRST_WINDOW = 64  # texts: the first vectors come soon
-# Tokens of a window: sorting by length has enough to sort, a result comes every second or so.
-WINDOW_TOKENS = 1 << 14
+FIRST_WINDOW = 32  # texts: the first vectors come soon
+WINDOW_S = 0.5  # of computing: how often there is a result, and a chance to stop
 LARGEST_WINDOW = 4096
+GROWTH = 4  # at most so many times the window before: the next texts may be longer
 
 Window = list[str]
 
 
 def tokenized_windows(
-    texts: Iterable[str], encode: Callable[[Window], list[Encoded]]
+    texts: Iterable[str],
+    encode: Callable[[Window], list[Encoded]],
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[list[Encoded]]:
     """Windows of `texts` in order, encoded in a thread of its own.
 
     The library encodes a window in parallel and without the interpreter's lock. `texts` is read in
-    the caller's thread, one window ahead.
+    the caller's thread, one window ahead; a window is as large as its user computes in WINDOW_S.
     """
     source = iter(texts)
     window = list(islice(source, FIRST_WINDOW))
@@ -32,17 +35,24 @@ def tokenized_windows(
             yield encode(window)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="lapwing-tokenizer") as pool:
-        pending: Future[list[Encoded]] | None = pool.submit(encode, window)
-        while pending is not None:
-            encoded = pending.result()
-            pending = pool.submit(encode, following) if following else None
-            if following:
-                following = list(islice(source, _window_size(encoded)))
+        encoded = pool.submit(encode, window).result()
+        while True:
+            pending = _submit(pool, encode, following)
+            began_s = clock()
             yield encoded
+            if pending is None:
+                return
+            size = _window_size(len(encoded), clock() - began_s)
+            encoded = pending.result()
+            following = list(islice(source, size))
 
 
-def _window_size(encoded: list[Encoded]) -> int:
-    """Texts that make WINDOW_TOKENS, if the next are like the last."""
-    tokens = sum(len(text.ids) for text in encoded)
-    wanted = WINDOW_TOKENS * len(encoded) // max(1, tokens)
-    return min(LARGEST_WINDOW, max(FIRST_WINDOW // 2, wanted))
+def _submit(
+    pool: ThreadPoolExecutor, encode: Callable[[Window], list[Encoded]], window: Window
+) -> Future[list[Encoded]] | None:
+    return pool.submit(encode, window) if window else None
+
+
+def _window_size(last: int, took_s: float) -> int:
+    wanted = int(last * WINDOW_S / max(took_s, 1e-6))
+    return max(1, min(wanted, GROWTH * last, LARGEST_WINDOW))

@@ -82,7 +82,7 @@ class EmbeddedTexts:
 
 @dataclass(frozen=True)
 class Filling:
-    """A token for a mask, its probability, and the text with it."""
+    """A token for a mask, as text, its probability, and the whole text with it."""
 
     token: str
     token_id: int

@@ -6,14 +6,14 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from lapwing.errors import RequestError, WeightsError
+from lapwing.errors import FileError, RequestError, WeightsError
 from lapwing.jobs.checkpoints import (
     Done,
     Stretch,
@@ -23,7 +23,7 @@ from lapwing.jobs.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from lapwing.jobs.files import FileError, check_writable
+from lapwing.jobs.files import check_writable
 from lapwing.jobs.records import STANDARD_INPUT, Record, Texts
 from lapwing.jobs.vectors import (
     Floats,
@@ -203,15 +203,27 @@ class _File:
         self.start, self.digest = checkpoint.done, checkpoint.texts_sha256
 
     def append(self, vectors: Floats) -> int:
-        return self._opened().append(vectors)
+        with self._explained():
+            return self._opened().append(vectors)
 
     def checkpoint(self, done: Done) -> None:
-        self._opened().checkpoint(done.rows, done.output_bytes)
-        write_checkpoint(self._path, self._settings, done)
+        with self._explained():
+            self._opened().checkpoint(done.rows, done.output_bytes)
+            write_checkpoint(self._path, self._settings, done)
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FileError(
+                f"{self._path}: cannot be written: {error.strerror or error}. What is in it so far "
+                "stays; when that is mended, --resume goes on there."
+            ) from error
 
     def _opened(self) -> VectorWriter:
         if self._writer is None:
@@ -253,7 +265,7 @@ class _Run:
             interrupted = True
             self._keep()
         except BaseException:
-            with suppress(OSError):  # of a full disk the first error says enough
+            with suppress(FileError):  # of a full disk the first error says enough
                 self._keep()
             raise
         return self._report(self._clock() - began_s, interrupted)

@@ -6,11 +6,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from lapwing.errors import LapwingError
-
-
-class FileError(LapwingError):
-    """A file of a job cannot be read or written, or does not hold what it should."""
+from lapwing.errors import FileError
 
 
 def open_to_read(path: Path) -> BinaryIO:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from lapwing.errors import RequestError
-from lapwing.jobs.files import FileError, open_to_read
+from lapwing.errors import FileError, RequestError
+from lapwing.jobs.files import open_to_read
 
 FORMATS = ("lines", "jsonl", "csv", "tsv")
 EXTENSIONS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
@@ -132,11 +132,12 @@ class Texts:
 
     def _json_text(self, line: str) -> str:
         try:
-            value: Any = json.loads(line)
+            value: Any = json.loads(line.strip())
         except RecursionError:
-            raise self._error(self._line, "JSON nested too deeply") from None
+            raise self._error(self._line, "JSON that is nested too deeply.") from None
         except ValueError as error:
-            raise self._error(self._line, f"not JSON: {error}; got {_shown(line)}") from None
+            why = getattr(error, "msg", str(error))  # without the "line 1" that it has seen
+            raise self._error(self._line, f"not JSON ({why}): {_shown(line)}.") from None
         if isinstance(value, dict):
             column = DEFAULT_COLUMN if self.column is None else self.column
             if column not in value:
@@ -146,7 +147,7 @@ class Texts:
             what = "a line"
         if not isinstance(value, str):
             raise self._error(
-                self._line, f"{what}: expected a string, got {_shown(json.dumps(value))}"
+                self._line, f"{what}: expected a string, got {_shown(json.dumps(value))}."
             )
         return value
 
@@ -167,7 +168,7 @@ class Texts:
             return next(rows, None)
         except csv.Error as error:
             kind = self.format.upper()
-            raise self._error(line, f"a row that is not {kind} begins here: {error}") from None
+            raise self._error(line, f"a row that is not {kind} begins here: {error}.") from None
         finally:
             csv.field_size_limit(limit)
 
@@ -176,7 +177,7 @@ class Texts:
         if self.column is None and len(header) == 1 and not re.search(r"[;\t|]", header[0]):
             return 0
         if header.count(wanted) != 1:
-            many = f"{header.count(wanted)} columns are called {wanted!r}"
+            many = f"{header.count(wanted)} columns are called {wanted!r}."
             raise self._error(1, many if wanted in header else _no_column(wanted, header))
         return header.index(wanted)
 
@@ -240,7 +241,7 @@ def _split(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _no_column(wanted: str, there: list[str]) -> str:
-    return f"no column {wanted!r}; there {_are(there)}"
+    return f"no column {wanted!r}; there {_are(there)}."
 
 
 def _are(names: list[str]) -> str:

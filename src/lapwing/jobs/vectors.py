@@ -9,8 +9,8 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lapwing.errors import RequestError
-from lapwing.jobs.files import FileError, replace_file, sync, take_lock
+from lapwing.errors import FileError, RequestError
+from lapwing.jobs.files import replace_file, sync, take_lock
 
 Floats = NDArray[np.float32]
 

@@ -194,6 +194,12 @@ class Layer:
         return self.output_norm(self.output(inner, step, residual=h))
 
 
+def _parent(weights: Scope, path: str) -> tuple[Scope, str]:
+    """`a.b.c` → the scope of a.b, and c."""
+    above, _, name = path.rpartition(".")
+    return weights[above], name
+
+
 @dataclass(frozen=True)
 class Pooler:
     """activation(dense(h of the first token))."""
@@ -269,15 +275,16 @@ class Bert:
     def _masked_head(self, weights: Scope, ops: Ops) -> MaskedHead:
         config, names = self.config, self._names.masked_head
         V, D, E = config.vocab_size, config.hidden_size, config.embedding_size
-        scope, _, name = names.bias.rpartition(".")
         dense = ops.linear(weights[names.dense], D, E)
         norm = ops.layer_norm(weights[names.norm], E, config.layer_norm_eps)
-        bias = ops.bias(weights[scope], name, V)
-        decoder = (
-            self.word_embeddings.as_head(bias)
-            if config.tie_word_embeddings
-            else ops.head(weights[names.decoder], E, V, bias)
-        )
+        if config.tie_word_embeddings:
+            bias = ops.bias(*_parent(weights, names.bias), V)
+            decoder = self.word_embeddings.as_head(bias)
+        else:  # transformers 5 gives such a decoder a bias of its own; before, the head's was it
+            own = f"{names.decoder}.bias"
+            stored = own if weights[names.decoder].has("bias") else names.bias
+            bias = ops.bias(*_parent(weights, stored), V)
+            decoder = ops.head(weights[names.decoder], E, V, bias)
         activation = ACTIVATIONS[names.activation or config.hidden_act]
         return MaskedHead(dense, activation, norm, decoder)
 
@@ -300,8 +307,9 @@ class Bert:
     @property
     def known_extras(self) -> tuple[str, ...]:
         """Patterns of stored tensors that the model does not use."""
-        decoder = f"{self._names.masked_head.decoder}.*"
-        return (*KNOWN_EXTRAS, *([decoder] if self.config.tie_word_embeddings else []))
+        names = self._names.masked_head
+        unused = f"{names.decoder}.*" if self.config.tie_word_embeddings else names.bias
+        return (*KNOWN_EXTRAS, unused)
 
     def __call__(self, step: EncoderPass) -> Floats:
         """h [T, D]."""

@@ -89,9 +89,10 @@ def conversion(model: str, revision: str | None = None) -> str:
     """The command that writes `model` as safetensors to the directory `converted`."""
     source = repr(model) if revision is None else f"{model!r}, revision={revision!r}"
     return (
-        'python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; '
-        f"M.from_pretrained({source}).save_pretrained('converted', safe_serialization=True); "
-        f"T.from_pretrained({source}).save_pretrained('converted')\""
+        'python -c "import transformers as t; '
+        f"M = getattr(t, t.AutoConfig.from_pretrained({source}).architectures[0]); "
+        f"M.from_pretrained({source}).save_pretrained('converted'); "
+        f"t.AutoTokenizer.from_pretrained({source}).save_pretrained('converted')\""
     )
 
 

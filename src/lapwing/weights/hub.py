@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lapwing.errors import ModelNotFoundError, RequestError, WeightsError
+from lapwing.errors import ConfigError, ModelNotFoundError, RequestError, WeightsError
 from lapwing.units import format_bytes
 from lapwing.weights.files import (
     CONFIG,
@@ -28,6 +28,7 @@ from lapwing.weights.files import (
     module_files,
 )
 from lapwing.weights.hub_errors import explain
+from lapwing.weights.sentence_transformers import read_sentence_modules
 from lapwing.weights.shards import read_shard_index
 
 log = logging.getLogger("lapwing.weights.hub")
@@ -210,11 +211,12 @@ def find_cached(repo_id: str, revision: str = DEFAULT_REVISION) -> Path | None:
 
 
 def is_complete(snapshot: Path) -> bool:
-    """Whether a snapshot has a configuration, all its weights, and a tokenizer."""
+    """Whether a snapshot has a configuration, all its weights and modules, and a tokenizer."""
     has_tokenizer = any(
         (snapshot / n).is_file() for n in ("tokenizer.json", "merges.txt", "vocab.txt")
     )
-    return (snapshot / CONFIG).is_file() and has_tokenizer and _has_weights(snapshot)
+    has_files = (snapshot / CONFIG).is_file() and has_tokenizer
+    return has_files and _has_weights(snapshot) and _has_modules(snapshot)
 
 
 def _has_weights(snapshot: Path) -> bool:
@@ -224,6 +226,15 @@ def _has_weights(snapshot: Path) -> bool:
     except (NoWeightsError, WeightsError, OSError):
         return False
     return True
+
+
+def _has_modules(snapshot: Path) -> bool:
+    """Of a sentence-transformers model; others have none, and that is all of them."""
+    try:
+        modules = read_sentence_modules(snapshot)
+    except ConfigError:
+        return False
+    return all(_has_weights(snapshot / module.folder) for module in modules.dense)
 
 
 def _refuse_pickles(directory: Path) -> Path:

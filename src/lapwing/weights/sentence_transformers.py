@@ -49,9 +49,11 @@ class DenseModule:
 class SentenceModules:
     """Pooling modes (joined in this order), dense layers, unit length; limits and prompts.
 
-    A directory without modules.json is taken as sentence-transformers takes it: mean pooling.
+    A directory without modules.json (`found` False) is taken as sentence-transformers takes it:
+    mean pooling.
     """
 
+    found: bool = False
     pooling: tuple[str, ...] = ("mean",)
     dense: tuple[DenseModule, ...] = ()
     normalize: bool = False
@@ -93,6 +95,7 @@ def read_sentence_modules(directory: Path) -> SentenceModules:
         raise ConfigError(f"{where}: no Pooling module, so a text has no single vector")
     limits, prompts = _optional(directory / LIMITS), _optional(directory / PROMPTS)
     return SentenceModules(
+        True,
         pooling,
         tuple(dense),
         normalize,

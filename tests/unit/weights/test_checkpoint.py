@@ -108,7 +108,7 @@ def test_pickles_are_not_opened(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
     text = refusal(tmp_path)
     assert "the weights are only in pytorch_model.bin" in text
-    assert "save_pretrained('converted', safe_serialization=True)" in text
+    assert "save_pretrained('converted')" in text
 
 
 def test_all_missing_shards_are_named(tmp_path: Path) -> None:

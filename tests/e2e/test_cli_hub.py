@@ -10,6 +10,7 @@ import pytest
 from e2e.command import User
 from e2e.hub_server import HubServer
 
+from lapwing.models.registry import FAMILIES
 from lapwing.weights.hub import bundled_models
 
 FILES = {
@@ -65,7 +66,7 @@ def test_pull_json(user: User) -> None:
 def test_pull_of_a_family_that_does_not_run_says_so(user: User) -> None:
     done = user.types("pull", "birds/emu")
     assert done.code == 0
-    assert "warning: this version runs gpt2, not 'mamba'" in done.err
+    assert f"warning: this version runs {', '.join(FAMILIES)}, not 'mamba'" in done.err
 
 
 def test_pull_of_nothing(user: User) -> None:

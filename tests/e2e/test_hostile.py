@@ -223,7 +223,7 @@ CASES = [
     Case(links_in_a_circle, WeightsError, ("safetensors",)),
     Case(shard_index_that_leaves, WeightsError, (INDEX, "../outside.safetensors")),
     Case(missing_shard, WeightsError, ("model-00001-of-00002.safetensors",)),
-    Case(pickle_only, ModelNotFoundError, ("pytorch_model.bin", "safe_serialization")),
+    Case(pickle_only, ModelNotFoundError, ("pytorch_model.bin", "save_pretrained('converted')")),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.damage.__name__)
 

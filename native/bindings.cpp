@@ -179,6 +179,37 @@ NewMatrix linear_planes(Context& context, const std::vector<const Planes*>& w, c
   return out;
 }
 
+NewMatrix gated_dense(Context& context, const std::vector<const Dense*>& w, const FloatMatrix& x,
+                      const Biases& biases, const std::optional<std::string>& activation) {
+  std::vector<DenseView> views;
+  for (const Dense* matrix : w) views.push_back(matrix->view);
+  const Joined<DenseView> joined(std::move(views), biases, x, activation, {});
+  check("outputs of gate and up, an even number", joined.epilogue.stride / 2 * 2,
+        joined.epilogue.stride);
+  NewMatrix out = new_matrix(joined.T, joined.epilogue.stride / 2);
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  gated_linear(context, joined.parts, x.data(), joined.T, joined.epilogue.activation, out.data());
+  return out;
+}
+
+NewMatrix gated_planes(Context& context, const std::vector<const Planes*>& w, const FloatMatrix& x,
+                       const std::string& precision, const Biases& biases,
+                       const std::optional<std::string>& activation) {
+  const Precision read = parse_precision(precision);
+  std::vector<PlaneView> views;
+  for (const Planes* matrix : w) views.push_back(readable(*matrix, read));
+  const Joined<PlaneView> joined(std::move(views), biases, x, activation, {});
+  check("outputs of gate and up, an even number", joined.epilogue.stride / 2 * 2,
+        joined.epilogue.stride);
+  NewMatrix out = new_matrix(joined.T, joined.epilogue.stride / 2);
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  gated_linear(context, joined.parts, read, x.data(), joined.T, joined.epilogue.activation,
+               out.data());
+  return out;
+}
+
 void check_ids(const IdVector& ids, size_t rows) {
   for (size_t i = 0; i < ids.size(); ++i)
     if (ids.data()[i] < 0 || static_cast<size_t>(ids.data()[i]) >= rows)
@@ -188,7 +219,7 @@ void check_ids(const IdVector& ids, size_t rows) {
 
 NewMatrix embed_rows(Context& context,
                      const std::vector<std::variant<const Dense*, const Planes*>>& tables,
-                     const std::vector<IdVector>& ids) {
+                     const std::vector<IdVector>& ids, float scale) {
   if (tables.empty()) throw std::invalid_argument("an embedding needs a table");
   check("ids, one list a table", tables.size(), ids.size());
   const size_t T = ids[0].size();
@@ -214,7 +245,7 @@ NewMatrix embed_rows(Context& context,
   NewMatrix out = new_matrix(T, D);
   nb::gil_scoped_release release;
   const std::lock_guard lock(context.mutex);
-  embed(context, lookups, T, D, out.data());
+  embed(context, lookups, T, D, scale, out.data());
   return out;
 }
 
@@ -230,6 +261,28 @@ NewMatrix norm(Context& context, const FloatMatrix& x, const FloatVector& weight
   return out;
 }
 
+NewMatrix root_mean_square_norm(Context& context, const FloatMatrix& x, const FloatVector& weight,
+                                float eps, const std::optional<FloatMatrix>& residual) {
+  const size_t T = x.shape(0), D = x.shape(1);
+  check("weight", D, weight.shape(0));
+  if (residual) {
+    check("residual rows", T, residual->shape(0));
+    check("residual columns", D, residual->shape(1));
+  }
+  NewMatrix out = new_matrix(T, D);
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  rms_norm(context, x.data(), T, D, weight.data(), eps, residual ? residual->data() : nullptr,
+           out.data());
+  return out;
+}
+
+void cap_softly(Context& context, NewMatrix x, float cap) {
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  soft_cap(context, x.data(), x.shape(0) * x.shape(1), cap);
+}
+
 uint64_t sum(Context& context, const Bytes& data) {
   nb::gil_scoped_release release;
   const std::lock_guard lock(context.mutex);
@@ -239,10 +292,19 @@ uint64_t sum(Context& context, const Bytes& data) {
 // qkv [T, (H + 2·Hkv)·Dh]: queries, keys, values of packed sequences.
 NewMatrix attend_causal(Context& context, const FloatMatrix& qkv,
                         const std::vector<KVCache*>& caches, const std::vector<size_t>& lengths,
-                        size_t layer, size_t n_heads, float scale) {
+                        size_t layer, size_t n_heads, float scale, float softcap,
+                        const std::optional<FloatMatrix>& rotations,
+                        const std::optional<FloatVector>& query_norm,
+                        const std::optional<FloatVector>& key_norm, float norm_eps) {
   check("one length a cache", caches.size(), lengths.size());
   size_t T = 0;
-  AttentionShape shape{layer, n_heads, 0, 0, scale};
+  AttentionShape shape{.layer = layer,
+                       .n_heads = n_heads,
+                       .n_kv_heads = 0,
+                       .head_dim = 0,
+                       .scale = scale,
+                       .softcap = softcap,
+                       .norm_eps = norm_eps};
   for (size_t i = 0; i < caches.size(); ++i) {
     const KVCache& cache = *caches[i];
     for (size_t j = 0; j < i; ++j)
@@ -259,18 +321,36 @@ NewMatrix attend_causal(Context& context, const FloatMatrix& qkv,
   }
   check("rows of qkv", T, qkv.shape(0));
   if (caches.empty()) return new_matrix(0, 0);
-  if (shape.head_dim > 512) mismatch("head_dim at most", 512, shape.head_dim);
+  const size_t Dh = shape.head_dim;
+  if (Dh > 512) mismatch("head_dim at most", 512, Dh);
   if (n_heads == 0 || n_heads % shape.n_kv_heads != 0)
     mismatch("heads as a multiple of key/value heads", shape.n_kv_heads, n_heads);
-  const size_t q = n_heads * shape.head_dim, kv = shape.n_kv_heads * shape.head_dim;
+  const size_t q = n_heads * Dh, kv = shape.n_kv_heads * Dh;
   for (const KVCache* cache : caches)
-    if (cache->kv_heads() * cache->head_dim() != kv || cache->head_dim() != shape.head_dim)
+    if (cache->kv_heads() * cache->head_dim() != kv || cache->head_dim() != Dh)
       mismatch("key/value width of every cache", kv, cache->kv_heads() * cache->head_dim());
   check("columns of qkv", q + 2 * kv, qkv.shape(1));
+  if (rotations) {
+    check("rows of the rotations", T, rotations->shape(0));
+    if (rotations->shape(1) % 2 != 0 || rotations->shape(1) > Dh)
+      throw std::invalid_argument("columns of the rotations: expected an even number up to " +
+                                  std::to_string(Dh) + ", got " +
+                                  std::to_string(rotations->shape(1)));
+    shape.rotations = rotations->data();
+    shape.half = rotations->shape(1) / 2;
+  }
+  if (query_norm.has_value() != key_norm.has_value())
+    throw std::invalid_argument("norms of queries and keys come together");
+  if (query_norm) {
+    check("norm of queries", Dh, query_norm->shape(0));
+    check("norm of keys", Dh, key_norm->shape(0));
+    shape.query_norm = query_norm->data();
+    shape.key_norm = key_norm->data();
+  }
   NewMatrix out = new_matrix(T, q);
   nb::gil_scoped_release release;
   const std::lock_guard lock(context.mutex);
-  attend(context, shape, qkv.data(), q + 2 * kv, 0, q, q + kv, caches, lengths, out.data());
+  attend(context, shape, qkv.data(), caches, lengths, out.data());
   return out;
 }
 
@@ -387,10 +467,19 @@ NB_MODULE(_native, m) {
   m.def("linear_planes", &linear_planes, "context"_a, "w"_a, "x"_a, "precision"_a, "biases"_a,
         "activation"_a.none(), "residual"_a.none(),
         "activation(x [T, K] · wᵀ + bias) + residual, matrices side by side → [T, ΣN]");
-  m.def("embed", &embed_rows, "context"_a, "tables"_a, "ids"_a, "Σ table[ids] → [T, D]");
+  m.def("gated_dense", &gated_dense, "context"_a, "w"_a, "x"_a, "biases"_a, "activation"_a.none(),
+        "activation(gate)·up, matrices side by side → [T, ΣN/2]");
+  m.def("gated_planes", &gated_planes, "context"_a, "w"_a, "x"_a, "precision"_a, "biases"_a,
+        "activation"_a.none(), "activation(gate)·up, matrices side by side → [T, ΣN/2]");
+  m.def("embed", &embed_rows, "context"_a, "tables"_a, "ids"_a, "scale"_a = 1.0f,
+        "scale·Σ table[ids] → [T, D]");
+  m.def("rms_norm", &root_mean_square_norm, "context"_a, "x"_a, "weight"_a, "eps"_a,
+        "residual"_a.none());
+  m.def("soft_cap", &cap_softly, "context"_a, "x"_a, "cap"_a, "x = cap·tanh(x/cap), in place");
   m.def("layer_norm", &norm, "context"_a, "x"_a, "weight"_a, "bias"_a, "eps"_a);
   m.def("attend_causal", &attend_causal, "context"_a, "qkv"_a, "caches"_a, "lengths"_a, "layer"_a,
-        "n_heads"_a, "scale"_a,
+        "n_heads"_a, "scale"_a, "softcap"_a, "rotations"_a.none(), "query_norm"_a.none(),
+        "key_norm"_a.none(), "norm_eps"_a,
         "Appends keys and values to the caches and attends to them as stored → [T, H·Dh]");
 
   m.def("attend_bidirectional", &attend_bidirectional, "context"_a, "qkv"_a, "lengths"_a,
@@ -406,13 +495,15 @@ NB_MODULE(_native, m) {
       .def(
           "__init__",
           [](KVCache* self, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
-             const std::string& dtype) {
-            new (self) KVCache(layers, kv_heads, head_dim, capacity, parse_dtype(dtype));
+             const std::string& dtype, const std::vector<size_t>& windows) {
+            new (self) KVCache(layers, kv_heads, head_dim, capacity, parse_dtype(dtype), windows);
           },
-          "layers"_a, "kv_heads"_a, "head_dim"_a, "capacity"_a, "dtype"_a)
+          "layers"_a, "kv_heads"_a, "head_dim"_a, "capacity"_a, "dtype"_a,
+          "windows"_a = std::vector<size_t>())
       .def_prop_ro("length", &KVCache::length)
       .def_prop_ro("capacity", &KVCache::capacity)
       .def_prop_ro("nbytes", &KVCache::used_bytes)
+      .def_prop_ro("shortest", &KVCache::shortest)
       .def("truncate", &KVCache::truncate, "length"_a)
       .def("advance", &KVCache::advance, "count"_a)
       .def("fork", &KVCache::fork);

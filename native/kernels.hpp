@@ -54,6 +54,11 @@ struct KeyValueView {
   size_t head_stride;  // head_dim rounded up to 8, zero padded
 };
 
+// Positions that a query sees: [first, last).
+struct Seen {
+  size_t first, last;
+};
+
 // What one group of a row group is stored as, before its nibbles are split into planes.
 struct GroupCodes {
   uint8_t scale[kRows];
@@ -83,15 +88,24 @@ struct Kernels {
   // One row: (x − mean)/√(var + eps)·weight + bias
   void (*layer_norm)(const float* x, size_t D, const float* weight, const float* bias, float eps,
                      float* out);
+  // One row: x/√(mean(x²) + eps)·weight
+  void (*rms_norm)(const float* x, size_t D, const float* weight, float eps, float* out);
   void (*add_to)(float* x, const float* y, size_t count);  // x += y
+  // Pairs (x[i], x[i + half]) turned by the angles whose cosines and sines are given.
+  void (*rotate)(float* x, size_t half, const float* cosines, const float* sines);
+  // out = activation(gate)·up
+  void (*gate)(const float* gate, const float* up, size_t count, Activation activation, float* out);
+  // x = cap·tanh(x/cap)
+  void (*soft_cap)(float* x, size_t count, float cap);
+  void (*scale)(float* x, size_t count, float factor);  // x *= factor
 
   // Writes `count` floats as a cache row, zero padded to head_stride.
   void (*store_head)(const float* x, size_t head_dim, size_t head_stride, DType dtype, void* row);
   // Sum of 64-bit words: reads memory as fast as it comes, for measuring that.
   uint64_t (*sum_words)(const uint64_t* words, size_t count);
-  // One query over S cached positions: softmax(scale · q·K) · V → out [head_dim].
-  void (*attend)(const float* q, size_t head_dim, float scale, const KeyValueView& kv, size_t S,
-                 float* out);
+  // One query over the cached positions `seen`: softmax(cap(scale · q·K)) · V → out [head_dim].
+  void (*attend)(const float* q, size_t head_dim, float scale, const KeyValueView& kv, Seen seen,
+                 float softcap, float* out);
   // One head of one sequence of L tokens, all of which see each other. q, k, v and out are rows of
   // head_dim floats, `stride` and `out_stride` apart. `scratch` has
   // attend_all_scratch_bytes(L, head_dim), 64-byte aligned.

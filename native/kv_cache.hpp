@@ -2,7 +2,12 @@
 // once; pages are committed as positions are filled.
 //
 //   [layer][keys | values][kv head][position][head_stride]      head_stride: head_dim up to 8
+//
+// A layer with a window w sees no farther back than w positions: what lies behind is given back to
+// the system now and then, and the cache cannot be truncated to where it would be needed again.
 #pragma once
+
+#include <vector>
 
 #include "kernels.hpp"
 #include "memory.hpp"
@@ -11,7 +16,9 @@ namespace lapwing {
 
 class KVCache {
  public:
-  KVCache(size_t layers, size_t kv_heads, size_t head_dim, size_t capacity, DType dtype);
+  // windows: one a layer, 0 for none; empty: none at all.
+  KVCache(size_t layers, size_t kv_heads, size_t head_dim, size_t capacity, DType dtype,
+          std::vector<size_t> windows = {});
 
   size_t layers() const { return layers_; }
   size_t kv_heads() const { return kv_heads_; }
@@ -21,9 +28,13 @@ class KVCache {
   size_t length() const { return length_; }
   DType dtype() const { return dtype_; }
   size_t row_bytes() const { return head_stride_ * size_of(dtype_); }
-  size_t used_bytes() const { return layers_ * 2 * kv_heads_ * length_ * row_bytes(); }
+  size_t window(size_t layer) const { return windows_.empty() ? 0 : windows_[layer]; }
+  size_t used_bytes() const;
 
-  // Positions [0, length) stay; what lies behind is given up. Throws std::out_of_range if longer.
+  // Lengths below this, but for 0, need positions that a window has given back.
+  size_t shortest() const;
+  // Positions [0, length) stay; what lies behind is given up. Throws std::out_of_range for more
+  // than there are, and for less than shortest() unless it is 0.
   void truncate(size_t length);
   // `count` more positions now hold every layer's keys and values.
   void advance(size_t count);
@@ -38,8 +49,12 @@ class KVCache {
   }
 
  private:
+  void forget();  // what no window will see again
+
   size_t layers_, kv_heads_, head_dim_, head_stride_, capacity_, length_ = 0;
   DType dtype_;
+  std::vector<size_t> windows_;
+  std::vector<size_t> forgotten_;  // of each layer: positions given back, from the first on
   Region data_;
 };
 

@@ -70,6 +70,11 @@ Epilogue epilogue_of(const Epilogue& e, const float* bias, size_t column) {
 
 }  // namespace
 
+float* Context::between(size_t count) {
+  between_ = grown(between_, count * sizeof(float));
+  return reinterpret_cast<float*>(between_.data());
+}
+
 void linear(Context& context, std::span<const Part<DenseView>> parts, const float* x, size_t T,
             const Epilogue& e, float* out) {
   const size_t K = parts[0].w.K, threads = context.pool.threads();
@@ -128,7 +133,46 @@ void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision 
   });
 }
 
-void embed(Context& context, std::span<const Lookup> lookups, size_t T, size_t D, float* out) {
+namespace {
+
+// both [T, 2F] → out [T, F]
+void gate_rows(Context& context, const float* both, size_t T, size_t F, Activation activation,
+               float* out) {
+  const Pieces pieces = divide(T, 16 * F, context.pool.threads());
+  context.pool.run(pieces.count, [&](size_t piece, size_t) {
+    const size_t last = std::min(T, (piece + 1) * pieces.size);
+    for (size_t t = piece * pieces.size; t < last; ++t)
+      context.kernels.gate(both + 2 * t * F, both + (2 * t + 1) * F, F, activation, out + t * F);
+  });
+}
+
+template <class View>
+size_t outputs_of(std::span<const Part<View>> parts) {
+  size_t N = 0;
+  for (const auto& part : parts) N += part.w.N;
+  return N;
+}
+
+}  // namespace
+
+void gated_linear(Context& context, std::span<const Part<DenseView>> parts, const float* x,
+                  size_t T, Activation activation, float* out) {
+  const size_t N = outputs_of(parts);
+  float* both = context.between(T * N);
+  linear(context, parts, x, T, {.stride = N}, both);
+  gate_rows(context, both, T, N / 2, activation, out);
+}
+
+void gated_linear(Context& context, std::span<const Part<PlaneView>> parts, Precision precision,
+                  const float* x, size_t T, Activation activation, float* out) {
+  const size_t N = outputs_of(parts);
+  float* both = context.between(T * N);
+  linear(context, parts, precision, x, T, {.stride = N}, both);
+  gate_rows(context, both, T, N / 2, activation, out);
+}
+
+void embed(Context& context, std::span<const Lookup> lookups, size_t T, size_t D, float scale,
+           float* out) {
   const auto read_row = [&](const Lookup& lookup, size_t t, float* to) {
     const auto id = static_cast<size_t>(lookup.ids[t]);
     if (const auto* planes = std::get_if<PlaneView>(&lookup.table)) {
@@ -151,6 +195,7 @@ void embed(Context& context, std::span<const Lookup> lookups, size_t T, size_t D
         read_row(lookup, t, addend);
         context.kernels.add_to(out + t * D, addend, D);
       }
+      if (scale != 1) context.kernels.scale(out + t * D, D, scale);
     }
   });
 }
@@ -165,48 +210,100 @@ void layer_norm(Context& context, const float* x, size_t T, size_t D, const floa
   });
 }
 
-void attend(Context& context, const AttentionShape& shape, const float* x, size_t stride,
-            size_t query_offset, size_t key_offset, size_t value_offset,
+void rms_norm(Context& context, const float* x, size_t T, size_t D, const float* weight, float eps,
+              const float* residual, float* out) {
+  const Pieces pieces = divide(T, 6 * D, context.pool.threads());
+  context.pool.run(pieces.count, [&](size_t piece, size_t) {
+    const size_t last = std::min(T, (piece + 1) * pieces.size);
+    for (size_t t = piece * pieces.size; t < last; ++t) {
+      context.kernels.rms_norm(x + t * D, D, weight, eps, out + t * D);
+      if (residual != nullptr) context.kernels.add_to(out + t * D, residual + t * D, D);
+    }
+  });
+}
+
+void soft_cap(Context& context, float* x, size_t count, float cap) {
+  const Pieces pieces = divide(count, 32, context.pool.threads(), 64);
+  context.pool.run(pieces.count, [&](size_t piece, size_t) {
+    const size_t first = piece * pieces.size;
+    context.kernels.soft_cap(x + first, std::min(pieces.size, count - first), cap);
+  });
+}
+
+void attend(Context& context, const AttentionShape& shape, const float* qkv,
             std::span<KVCache* const> caches, std::span<const size_t> lengths, float* out) {
   const size_t Dh = shape.head_dim, H = shape.n_heads, Hkv = shape.n_kv_heads;
+  const size_t stride = (H + 2 * Hkv) * Dh, width = H * Dh;
+  const Kernels& kernels = context.kernels;
   struct Token {
     size_t sequence, position;
   };
   std::vector<Token> tokens;
+  const auto seen_by = [&](const Token& token) -> Seen {
+    const size_t window = caches[token.sequence]->window(shape.layer), last = token.position + 1;
+    return {window != 0 && last > window ? last - window : 0, last};
+  };
   size_t reads = 0;
   for (size_t s = 0; s < lengths.size(); ++s)
     for (size_t i = 0; i < lengths[s]; ++i) {
       tokens.push_back({s, caches[s]->length() + i});
-      reads += tokens.back().position + 1;
+      const Seen seen = seen_by(tokens.back());
+      reads += seen.last - seen.first;
     }
   const size_t T = tokens.size();
   if (T == 0) return;
 
-  const auto append = [&](size_t t) {
-    const KVCache& cache = *caches[tokens[t].sequence];
-    for (size_t head = 0; head < Hkv; ++head)
-      for (const bool value : {false, true})
-        context.kernels.store_head(x + t * stride + (value ? value_offset : key_offset) + head * Dh,
-                                   Dh, cache.head_stride(), cache.dtype(),
-                                   cache.row(shape.layer, value, head, tokens[t].position));
+  // A head of queries or keys as attention takes it: normed, then turned.
+  const bool changes = shape.rotations != nullptr || shape.query_norm != nullptr;
+  const auto prepare = [&](const float* head, const float* norm, size_t t, float* to) {
+    if (norm != nullptr)
+      kernels.rms_norm(head, Dh, norm, shape.norm_eps, to);
+    else
+      std::copy_n(head, Dh, to);
+    if (shape.rotations == nullptr) return;
+    const float* rotation = shape.rotations + 2 * t * shape.half;
+    kernels.rotate(to, shape.half, rotation, rotation + shape.half);
   };
-  const Pieces rows = divide(T, 4 * Hkv * Dh, context.pool.threads());
-  context.pool.run(rows.count, [&](size_t piece, size_t) {
+  float* prepared = changes ? context.between(T * width) : nullptr;  // queries
+  const size_t each = round64(Dh * sizeof(float));
+  uint8_t* scratch = context.worker_scratch(each);
+  const auto append = [&](size_t t, float* key) {
+    const float* row = qkv + t * stride;
+    if (changes)
+      for (size_t head = 0; head < H; ++head)
+        prepare(row + head * Dh, shape.query_norm, t, prepared + t * width + head * Dh);
+    const KVCache& cache = *caches[tokens[t].sequence];
+    const auto store = [&](const float* x, bool value, size_t head) {
+      kernels.store_head(x, Dh, cache.head_stride(), cache.dtype(),
+                         cache.row(shape.layer, value, head, tokens[t].position));
+    };
+    for (size_t head = 0; head < Hkv; ++head) {
+      const float* from = row + width + head * Dh;
+      if (changes) prepare(from, shape.key_norm, t, key);
+      store(changes ? key : from, false, head);
+      store(row + width + (Hkv + head) * Dh, true, head);
+    }
+  };
+  const Pieces rows = divide(T, 4 * (changes ? 2 * H + Hkv : Hkv) * Dh, context.pool.threads());
+  context.pool.run(rows.count, [&](size_t piece, size_t worker) {
     const size_t last = std::min(T, (piece + 1) * rows.size);
-    for (size_t t = piece * rows.size; t < last; ++t) append(t);
+    for (size_t t = piece * rows.size; t < last; ++t)
+      append(t, reinterpret_cast<float*>(scratch + worker * each));
   });
 
   // Heads outermost: the keys and values of one head stay in cache while its queries pass.
+  const float* queries = changes ? prepared : qkv;
+  const size_t query_stride = changes ? width : stride;
   const size_t work = 2 * Dh * std::max<size_t>(1, reads / T);
-  const Pieces queries = divide(H * T, work, context.pool.threads());
-  context.pool.run(queries.count, [&](size_t piece, size_t) {
-    const size_t last = std::min(H * T, (piece + 1) * queries.size);
-    for (size_t i = piece * queries.size; i < last; ++i) {
+  const Pieces pieces = divide(H * T, work, context.pool.threads());
+  context.pool.run(pieces.count, [&](size_t piece, size_t) {
+    const size_t last = std::min(H * T, (piece + 1) * pieces.size);
+    for (size_t i = piece * pieces.size; i < last; ++i) {
       const size_t head = i / T, t = i % T;
       const KVCache& cache = *caches[tokens[t].sequence];
-      context.kernels.attend(x + t * stride + query_offset + head * Dh, Dh, shape.scale,
-                             cache.view(shape.layer, head / (H / Hkv)), tokens[t].position + 1,
-                             out + t * H * Dh + head * Dh);
+      kernels.attend(queries + t * query_stride + head * Dh, Dh, shape.scale,
+                     cache.view(shape.layer, head / (H / Hkv)), seen_by(tokens[t]), shape.softcap,
+                     out + t * width + head * Dh);
     }
   });
 }

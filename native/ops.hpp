@@ -26,9 +26,10 @@ class Context {
   // Reused between operations, grown on demand, 64-byte aligned.
   uint8_t* scratch(size_t nbytes);
   uint8_t* worker_scratch(size_t nbytes_each);  // one piece a thread, each a multiple of 64
+  float* between(size_t count);                 // what passes from one half of an operation on
 
  private:
-  Region scratch_, worker_scratch_;
+  Region scratch_, worker_scratch_, between_;
 };
 
 // Matrices that read the same x [T, K], their outputs side by side: out [T, ΣN] =
@@ -43,26 +44,45 @@ void linear(Context& context, std::span<const Part<DenseView>> parts, const floa
 void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision precision,
             const float* x, size_t T, const Epilogue& e, float* out);
 
-// out [T, D] = Σ table[ids] over the lookups, in their order. Planes: both where both are held.
+// out [T, F] = activation(x·gateᵀ)·(x·upᵀ): `parts` are gate and up, or both stacked in one.
+void gated_linear(Context& context, std::span<const Part<DenseView>> parts, const float* x,
+                  size_t T, Activation activation, float* out);
+void gated_linear(Context& context, std::span<const Part<PlaneView>> parts, Precision precision,
+                  const float* x, size_t T, Activation activation, float* out);
+
+// out [T, D] = scale·Σ table[ids] over the lookups, in their order. Planes: both where both are
+// held.
 struct Lookup {
   std::variant<DenseView, PlaneView> table;
   std::span<const int64_t> ids;  // [T]
 };
-void embed(Context& context, std::span<const Lookup> lookups, size_t T, size_t D, float* out);
+void embed(Context& context, std::span<const Lookup> lookups, size_t T, size_t D, float scale,
+           float* out);
 
 void layer_norm(Context& context, const float* x, size_t T, size_t D, const float* weight,
                 const float* bias, float eps, float* out);
+// residual [T, D] is added; null: none
+void rms_norm(Context& context, const float* x, size_t T, size_t D, const float* weight, float eps,
+              const float* residual, float* out);
+// x [count] = cap·tanh(x/cap)
+void soft_cap(Context& context, float* x, size_t count, float cap);
 
-// Causal attention of packed sequences. queries, keys, values are rows of `stride` floats in
-// x [T, stride] at the given column offsets: H heads, then Hkv heads each. Sequence i has
-// lengths[i] new rows, which follow what caches[i] already holds; they are appended to the cache
-// (its length moves only by KVCache::advance) and then attended to as stored.
+// Causal attention of packed sequences. qkv [T, (H + 2·Hkv)·Dh]: queries, keys, values. Sequence i
+// has lengths[i] new rows, which follow what caches[i] already holds; queries and keys are first
+// normed and turned as `shape` says; keys and values are appended to the cache (its length moves
+// only by KVCache::advance) and then attended to as stored, within the window that the cache has
+// for this layer.
 struct AttentionShape {
   size_t layer, n_heads, n_kv_heads, head_dim;
   float scale;
+  float softcap = 0;                  // 0: none
+  const float* rotations = nullptr;   // [T, 2·half]: cosines, sines; null: none
+  size_t half = 0;                    // pairs of a head that are turned
+  const float* query_norm = nullptr;  // [Dh] RMS norm of each head; null: none
+  const float* key_norm = nullptr;
+  float norm_eps = 0;
 };
-void attend(Context& context, const AttentionShape& shape, const float* x, size_t stride,
-            size_t query_offset, size_t key_offset, size_t value_offset,
+void attend(Context& context, const AttentionShape& shape, const float* qkv,
             std::span<KVCache* const> caches, std::span<const size_t> lengths, float* out);
 
 // Attention of packed sequences in which every token sees all of its own sequence.

@@ -19,7 +19,7 @@ static void store_head(const float* x, size_t head_dim, size_t head_stride, DTyp
 
 template <class From>
 static void attend_typed(const float* q, size_t head_dim, float scale, const KeyValueView& kv,
-                         size_t S, float* out) {
+                         Seen seen, float softcap, float* out) {
   constexpr size_t kBlock = 64, kMaxHead = 512;
   const auto* keys = static_cast<const typename From::Element*>(kv.keys);
   const auto* values = static_cast<const typename From::Element*>(kv.values);
@@ -32,15 +32,18 @@ static void attend_typed(const float* q, size_t head_dim, float scale, const Key
   }
   float running_max = -__builtin_inff();
   F8 normalizer = zero();  // lane i sums the positions ≡ i (mod 8)
-  for (size_t begin = 0; begin < S; begin += kBlock) {
-    const size_t count = S - begin < kBlock ? S - begin : kBlock;
-    const auto* key = keys + begin * stride;
-    for (size_t j = 0; j < count; ++j, key += stride) {
+  for (size_t begin = seen.first / kBlock * kBlock; begin < seen.last; begin += kBlock) {
+    const size_t count = seen.last - begin < kBlock ? seen.last - begin : kBlock;
+    const size_t skip = begin < seen.first ? seen.first - begin : 0;
+    const auto* key = keys + (begin + skip) * stride;
+    for (size_t j = 0; j < skip; ++j) scores[j] = -__builtin_inff();
+    for (size_t j = skip; j < count; ++j, key += stride) {
       __builtin_prefetch(values + (begin + j) * stride);  // scattered by head: fetched meanwhile
       F8 dot = zero();
       for (size_t i = 0; i < stride; i += 8) dot = fma(load(query + i), From::load8(key + i), dot);
       scores[j] = sum(dot);
     }
+    if (softcap > 0) soft_cap(scores + skip, count - skip, softcap);
     for (size_t j = count; j < kBlock; ++j) scores[j] = -__builtin_inff();
     F8 block_max = load(scores);
     for (size_t j = 8; j < kBlock; j += 8) block_max = max(block_max, load(scores + j));
@@ -59,7 +62,7 @@ static void attend_typed(const float* q, size_t head_dim, float scale, const Key
     const auto* value = values + begin * stride;
     for (size_t i = 0; i < stride; i += 8) {
       F8 a = load(acc + i);
-      for (size_t j = 0; j < count; ++j)
+      for (size_t j = skip; j < count; ++j)
         a = fma(set1(scores[j]), From::load8(value + j * stride + i), a);
       store(acc + i, a);
     }
@@ -74,12 +77,12 @@ static void attend_typed(const float* q, size_t head_dim, float scale, const Key
   }
 }
 
-static void attend(const float* q, size_t head_dim, float scale, const KeyValueView& kv, size_t S,
-                   float* out) {
+static void attend(const float* q, size_t head_dim, float scale, const KeyValueView& kv, Seen seen,
+                   float softcap, float* out) {
   if (kv.dtype == DType::f32)
-    attend_typed<FromF32>(q, head_dim, scale, kv, S, out);
+    attend_typed<FromF32>(q, head_dim, scale, kv, seen, softcap, out);
   else
-    attend_typed<FromF16>(q, head_dim, scale, kv, S, out);
+    attend_typed<FromF16>(q, head_dim, scale, kv, seen, softcap, out);
 }
 
 }  // namespace lapwing::LAPWING_ISA

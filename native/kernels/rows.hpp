@@ -3,6 +3,21 @@
 
 namespace lapwing::LAPWING_ISA {
 
+// f(vector or its first `count` lanes) for each stretch of 8 of a row.
+template <class Body>
+static inline void over_lanes(size_t D, const Body& body) {
+  for (size_t i = 0; i < D; i += 8) body(i, D - i < 8 ? D - i : 8);
+}
+static inline F8 load_upto(const float* p, size_t count) {
+  return count == 8 ? load(p) : load_part(p, count);
+}
+static inline void store_upto(float* p, F8 a, size_t count) {
+  if (count == 8)
+    store(p, a);
+  else
+    store_part(p, a, count);
+}
+
 static void layer_norm(const float* x, size_t D, const float* weight, const float* bias, float eps,
                        float* out) {
   const size_t whole = D / 8 * 8, rest = D - whole;
@@ -30,25 +45,54 @@ static void layer_norm(const float* x, size_t D, const float* weight, const floa
                rest);
 }
 
+static void rms_norm(const float* x, size_t D, const float* weight, float eps, float* out) {
+  F8 squares = zero();
+  over_lanes(D, [&](size_t i, size_t count) {
+    const F8 v = load_upto(x + i, count);
+    squares = fma(v, v, squares);
+  });
+  const F8 inverse = set1(1.0f / __builtin_sqrtf(sum(squares) / static_cast<float>(D) + eps));
+  over_lanes(D, [&](size_t i, size_t count) {
+    store_upto(out + i, mul(mul(load_upto(x + i, count), inverse), load_upto(weight + i, count)),
+               count);
+  });
+}
+
+static void rotate(float* x, size_t half, const float* cosines, const float* sines) {
+  over_lanes(half, [&](size_t i, size_t count) {
+    const F8 a = load_upto(x + i, count), b = load_upto(x + half + i, count);
+    const F8 c = load_upto(cosines + i, count), s = load_upto(sines + i, count);
+    store_upto(x + i, sub(mul(a, c), mul(b, s)), count);
+    store_upto(x + half + i, add(mul(b, c), mul(a, s)), count);
+  });
+}
+
+static void gate(const float* gates, const float* up, size_t count, Activation activation,
+                 float* out) {
+  over_lanes(count, [&](size_t i, size_t lanes) {
+    const F8 g = activate(load_upto(gates + i, lanes), activation);
+    store_upto(out + i, mul(g, load_upto(up + i, lanes)), lanes);
+  });
+}
+
+static inline F8 capped(F8 x, float cap) {
+  return mul(set1(cap), activate(mul(x, set1(1.0f / cap)), Activation::tanh));
+}
+static void soft_cap(float* x, size_t count, float cap) {
+  over_lanes(count, [&](size_t i, size_t lanes) {
+    store_upto(x + i, capped(load_upto(x + i, lanes), cap), lanes);
+  });
+}
+static void scale_row(float* x, size_t count, float factor) {
+  over_lanes(count, [&](size_t i, size_t lanes) {
+    store_upto(x + i, mul(load_upto(x + i, lanes), set1(factor)), lanes);
+  });
+}
+
 static void add_to(float* x, const float* y, size_t count) {
   const size_t whole = count / 8 * 8;
   for (size_t i = 0; i < whole; i += 8) store(x + i, add(load(x + i), load(y + i)));
   for (size_t i = whole; i < count; ++i) x[i] += y[i];
-}
-
-// f(vector or its first `count` lanes) for each stretch of 8 of a row.
-template <class Body>
-static inline void over_lanes(size_t D, const Body& body) {
-  for (size_t i = 0; i < D; i += 8) body(i, D - i < 8 ? D - i : 8);
-}
-static inline F8 load_upto(const float* p, size_t count) {
-  return count == 8 ? load(p) : load_part(p, count);
-}
-static inline void store_upto(float* p, F8 a, size_t count) {
-  if (count == 8)
-    store(p, a);
-  else
-    store_part(p, a, count);
 }
 
 static void pool(const float* x, size_t L, size_t D, Pooling pooling, float* out) {

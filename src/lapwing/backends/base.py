@@ -9,7 +9,7 @@ matrices have one reading and ignore it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,11 @@ class KVStore(Protocol):
         """Bytes of the positions filled."""
         ...
 
+    @property
+    def shortest(self) -> int:
+        """`truncate` goes down to this or to 0: windows have given back what lies before."""
+        ...
+
     def truncate(self, length: int) -> None:
         """Gives up every position from `length` on."""
 
@@ -80,6 +85,14 @@ class KVStore(Protocol):
     def fork(self) -> KVStore:
         """An independent copy."""
         ...
+
+
+class HeadNorms(NamedTuple):
+    """RMS norms of each head of queries and keys: weights [Dh]."""
+
+    query: Floats
+    key: Floats
+    eps: float
 
 
 class Backend(Protocol):
@@ -102,17 +115,37 @@ class Backend(Protocol):
         ...
 
     def kv_store(
-        self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: str
+        self,
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        capacity: int,
+        dtype: str,
+        windows: Sequence[int] = (),
     ) -> KVStore:
-        """An empty cache; its pages are committed as they are filled."""
+        """An empty cache; its pages are committed as they are filled.
+
+        windows: of each layer, how many positions a token sees, itself included; 0 for all. None
+        at all: every layer sees everything.
+        """
         ...
 
-    def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids]) -> Floats:
-        """Σ table[ids] over the tables, in their order → [T, D]; planes are read at full width."""
+    def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids], scale: float = 1.0) -> Floats:
+        """scale·Σ table[ids], tables in their order → [T, D]; planes are read at full width."""
         ...
 
     def layer_norm(self, x: Floats, weight: Floats, bias: Floats, eps: float) -> Floats:
         """(x − mean)/√(var + eps)·weight + bias, per row (arXiv 1607.06450)."""
+        ...
+
+    def rms_norm(
+        self, x: Floats, weight: Floats, eps: float, *, residual: Floats | None = None
+    ) -> Floats:
+        """x/√(mean(x²) + eps)·weight + residual, per row (arXiv 1910.07467)."""
+        ...
+
+    def soft_cap(self, x: Floats, cap: float) -> Floats:
+        """cap·tanh(x/cap); x may be overwritten."""
         ...
 
     def linear(
@@ -139,6 +172,21 @@ class Backend(Protocol):
         """Matrices that read the same x, one operation: x·wᵀ + bias side by side → [T, ΣN]."""
         ...
 
+    def gated_linear(
+        self,
+        x: Floats,
+        matrices: Sequence[Matrix],
+        *,
+        precision: str,
+        biases: Sequence[Floats | None],
+        activation: str,
+    ) -> Floats:
+        """activation(x·gateᵀ)·(x·upᵀ) → [T, F] (arXiv 2002.05202).
+
+        matrices: gate and up, [F, K] each, or one with both, gate first.
+        """
+        ...
+
     def attend(
         self,
         qkv: Floats,
@@ -148,11 +196,17 @@ class Backend(Protocol):
         layer: int,
         n_heads: int,
         scale: float,
+        softcap: float = 0.0,
+        rotations: Floats | None = None,
+        norms: HeadNorms | None = None,
     ) -> Floats:
         """Causal attention of packed sequences → [T, H·Dh].
 
         qkv [T, (H + 2·Hkv)·Dh]. Sequence i has lengths[i] new rows; their keys and values are
-        appended to stores[i] (whose length moves only by `advance`) and attended to as stored.
+        appended to stores[i] (whose length moves only by `advance`) and attended to as stored,
+        within the window that the store has for the layer. Before that, heads of queries and keys
+        are normed (`norms`), then turned (arXiv 2104.09864) by `rotations` [T, 2·half], cosines and
+        sines for the pairs (i, i + half). softcap: scores become cap·tanh(score/cap); 0 for none.
         """
         ...
 

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapwing import _native
-from lapwing.backends.base import BadWeightError, Floats, Ids, KVStore, Layout, Matrix
+from lapwing.backends.base import (
+    BadWeightError,
+    Floats,
+    HeadNorms,
+    Ids,
+    KVStore,
+    Layout,
+    Matrix,
+)
 
 
 def _aligned(data: NDArray[Any]) -> NDArray[Any]:
@@ -85,19 +93,36 @@ class CpuBackend:
         return _dense(data.reshape(-1), dtype, "nk").first_nonfinite(self._context)
 
     def kv_store(
-        self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: str
+        self,
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        capacity: int,
+        dtype: str,
+        windows: Sequence[int] = (),
     ) -> KVStore:
         """See Backend."""
-        return _native.KVCache(layers, kv_heads, head_dim, capacity, dtype)
+        return _native.KVCache(layers, kv_heads, head_dim, capacity, dtype, windows)
 
-    def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids]) -> Floats:
+    def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids], scale: float = 1.0) -> Floats:
         """See Backend."""
         held = cast("Sequence[DenseMatrix | PlaneMatrix]", tables)
-        return _native.embed(self._context, [table.handle for table in held], ids)
+        return _native.embed(self._context, [table.handle for table in held], ids, scale)
 
     def layer_norm(self, x: Floats, weight: Floats, bias: Floats, eps: float) -> Floats:
         """See Backend."""
         return _native.layer_norm(self._context, x, weight, bias, eps)
+
+    def rms_norm(
+        self, x: Floats, weight: Floats, eps: float, *, residual: Floats | None = None
+    ) -> Floats:
+        """See Backend."""
+        return _native.rms_norm(self._context, x, weight, eps, residual)
+
+    def soft_cap(self, x: Floats, cap: float) -> Floats:
+        """See Backend."""
+        _native.soft_cap(self._context, x, cap)
+        return x
 
     def linear(
         self,
@@ -132,6 +157,22 @@ class CpuBackend:
         dense = [matrix.handle for matrix in cast("Sequence[DenseMatrix]", matrices)]
         return _native.linear_dense(self._context, dense, x, biases, None, None)
 
+    def gated_linear(
+        self,
+        x: Floats,
+        matrices: Sequence[Matrix],
+        *,
+        precision: str,
+        biases: Sequence[Floats | None],
+        activation: str,
+    ) -> Floats:
+        """See Backend."""
+        if isinstance(matrices[0], PlaneMatrix):
+            planes = [matrix.handle for matrix in cast("Sequence[PlaneMatrix]", matrices)]
+            return _native.gated_planes(self._context, planes, x, precision, biases, activation)
+        dense = [matrix.handle for matrix in cast("Sequence[DenseMatrix]", matrices)]
+        return _native.gated_dense(self._context, dense, x, biases, activation)
+
     def attend(
         self,
         qkv: Floats,
@@ -141,10 +182,27 @@ class CpuBackend:
         layer: int,
         n_heads: int,
         scale: float,
+        softcap: float = 0.0,
+        rotations: Floats | None = None,
+        norms: HeadNorms | None = None,
     ) -> Floats:
         """See Backend."""
         caches = cast("Sequence[_native.KVCache]", stores)
-        return _native.attend_causal(self._context, qkv, caches, lengths, layer, n_heads, scale)
+        query, key, eps = norms or (None, None, 0.0)
+        return _native.attend_causal(
+            self._context,
+            qkv,
+            caches,
+            lengths,
+            layer,
+            n_heads,
+            scale,
+            softcap,
+            rotations,
+            query,
+            key,
+            eps,
+        )
 
     def attend_bidirectional(
         self, qkv: Floats, lengths: Sequence[int], *, n_heads: int, scale: float

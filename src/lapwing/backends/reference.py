@@ -16,6 +16,7 @@ from lapwing.backends.base import (
     POOLINGS,
     BadWeightError,
     Floats,
+    HeadNorms,
     Ids,
     KVStore,
     Layout,
@@ -60,14 +61,26 @@ class PlaneMatrix:
 
 
 class ArrayKVStore:
-    """Keys and values as [layer, 2, Hkv, capacity, Dh]; the system commits pages as they fill."""
+    """Keys and values as [layer, 2, Hkv, capacity, Dh]; the system commits pages as they fill.
+
+    What lies behind a window stays where it is.
+    """
+
+    shortest = 0
 
     def __init__(
-        self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: str
+        self,
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        capacity: int,
+        dtype: str,
+        windows: Sequence[int] = (),
     ) -> None:
         shape = (layers, 2, kv_heads, capacity, head_dim)
         self.data = np.empty(shape, np.float32 if dtype == "f32" else np.float16)
         self.length, self.capacity = 0, capacity
+        self.windows = list(windows) or [0] * layers
 
     @property
     def nbytes(self) -> int:
@@ -92,7 +105,7 @@ class ArrayKVStore:
         """See KVStore."""
         copy = ArrayKVStore.__new__(ArrayKVStore)
         copy.data = np.empty_like(self.data)
-        copy.length, copy.capacity = self.length, self.capacity
+        copy.length, copy.capacity, copy.windows = self.length, self.capacity, self.windows
         copy.data[:, :, :, : self.length] = self.data[:, :, :, : self.length]
         return copy
 
@@ -165,10 +178,16 @@ class ReferenceBackend:
         return None
 
     def kv_store(
-        self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: str
+        self,
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        capacity: int,
+        dtype: str,
+        windows: Sequence[int] = (),
     ) -> KVStore:
         """See Backend."""
-        return ArrayKVStore(layers, kv_heads, head_dim, capacity, dtype)
+        return ArrayKVStore(layers, kv_heads, head_dim, capacity, dtype, windows)
 
     def _rows(self, matrix: Matrix, rows: Any) -> Floats:
         if isinstance(matrix, PlaneMatrix):
@@ -177,16 +196,27 @@ class ReferenceBackend:
         dense = cast(DenseMatrix, matrix)
         return to_f32(dense.data[rows], dense.dtype)
 
-    def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids]) -> Floats:
+    def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids], scale: float = 1.0) -> Floats:
         """See Backend."""
         first, *others = (self._rows(*pair) for pair in zip(tables, ids, strict=True))
-        return sum(others, start=first)
+        return sum(others, start=first) * np.float32(scale)
 
     def layer_norm(self, x: Floats, weight: Floats, bias: Floats, eps: float) -> Floats:
         """See Backend."""
         centred = x - x.mean(-1, keepdims=True)
         variance = np.square(centred).mean(-1, keepdims=True)
         return centred / np.sqrt(variance + np.float32(eps)) * weight + bias
+
+    def rms_norm(
+        self, x: Floats, weight: Floats, eps: float, *, residual: Floats | None = None
+    ) -> Floats:
+        """See Backend."""
+        normed = _rms_norm(x, weight, eps)
+        return normed if residual is None else normed + residual
+
+    def soft_cap(self, x: Floats, cap: float) -> Floats:
+        """See Backend."""
+        return np.float32(cap) * np.tanh(x / np.float32(cap))
 
     def linear(
         self,
@@ -223,6 +253,20 @@ class ReferenceBackend:
         ]
         return np.concatenate(outs, axis=1)
 
+    def gated_linear(
+        self,
+        x: Floats,
+        matrices: Sequence[Matrix],
+        *,
+        precision: str,
+        biases: Sequence[Floats | None],
+        activation: str,
+    ) -> Floats:
+        """See Backend."""
+        both = self.linear_joined(x, matrices, precision=precision, biases=biases)
+        gate, up = np.split(both, 2, axis=1)
+        return activate(gate, activation) * up
+
     def attend(
         self,
         qkv: Floats,
@@ -232,12 +276,25 @@ class ReferenceBackend:
         layer: int,
         n_heads: int,
         scale: float,
+        softcap: float = 0.0,
+        rotations: Floats | None = None,
+        norms: HeadNorms | None = None,
     ) -> Floats:
         """See Backend."""
+        Dh = cast("Sequence[ArrayKVStore]", stores)[0].data.shape[-1]
+        heads = qkv.reshape(len(qkv), -1, Dh)  # [T, H + 2·Hkv, Dh]
+        n_kv_heads = (heads.shape[1] - n_heads) // 2
+        queries, keys, values = np.split(heads, [n_heads, n_heads + n_kv_heads], axis=1)
+        if norms is not None:
+            queries = _rms_norm(queries, norms.query, norms.eps)
+            keys = _rms_norm(keys, norms.key, norms.eps)
+        if rotations is not None:
+            queries, keys = _turn(queries, rotations), _turn(keys, rotations)
         out, begin = [], 0
         for store, L in zip(cast("Sequence[ArrayKVStore]", stores), lengths, strict=True):
-            rows = qkv[begin : begin + L]
-            out.append(_attend_one(rows, store, layer=layer, n_heads=n_heads, scale=scale))
+            rows = slice(begin, begin + L)
+            _append(store, layer, keys[rows], values[rows])
+            out.append(_attend_one(queries[rows], store, layer, scale, softcap))
             begin += L
         return np.concatenate(out)
 
@@ -290,26 +347,43 @@ def _attend_all(rows: Floats, n_heads: int, scale: float) -> Floats:
     return (weights @ values).swapaxes(0, 1).reshape(L, -1)
 
 
-def _attend_one(
-    rows: Floats, store: ArrayKVStore, *, layer: int, n_heads: int, scale: float
-) -> Floats:
-    L = rows.shape[0]
-    _, _, Hkv, capacity, Dh = store.data.shape
-    S = store.length + L
+def _rms_norm(x: Floats, weight: Floats, eps: float) -> Floats:
+    return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + np.float32(eps)) * weight
+
+
+def _turn(heads: Floats, rotations: Floats) -> Floats:
+    """heads [T, H, Dh], rotations [T, 2·half]: pairs (i, i + half) turned, the rest as it is."""
+    half = rotations.shape[1] // 2
+    cosines, sines = rotations[:, None, :half], rotations[:, None, half:]
+    a, b, rest = heads[..., :half], heads[..., half : 2 * half], heads[..., 2 * half :]
+    return np.concatenate([a * cosines - b * sines, b * cosines + a * sines, rest], axis=-1)
+
+
+def _append(store: ArrayKVStore, layer: int, keys: Floats, values: Floats) -> None:
+    """keys, values [L, Hkv, Dh]."""
+    L = len(keys)
+    S, capacity = store.length + L, store.capacity
     if capacity < S:
         raise IndexError(
             f"KV cache: {store.length} + {L} positions exceed its capacity of {capacity}"
         )
-    queries, keys, values = np.split(rows, [n_heads * Dh, (n_heads + Hkv) * Dh], axis=1)
-    queries = queries.reshape(L, n_heads, Dh).swapaxes(0, 1)  # [H, L, Dh]
-    cache = store.data[layer]
-    cache[0, :, store.length : S] = keys.reshape(L, Hkv, Dh).swapaxes(0, 1)
-    cache[1, :, store.length : S] = values.reshape(L, Hkv, Dh).swapaxes(0, 1)
-    group = n_heads // Hkv
-    all_keys = np.repeat(cache[0, :, :S].astype(np.float32), group, axis=0)  # [H, S, Dh]
-    all_values = np.repeat(cache[1, :, :S].astype(np.float32), group, axis=0)
-    scores = (queries * np.float32(scale)) @ all_keys.swapaxes(1, 2)  # [H, L, S]
-    future = np.arange(S)[None, :] > np.arange(store.length, S)[:, None]
-    scores = np.where(future, np.float32(-np.inf), scores)
-    weights = _softmax(scores)
-    return (weights @ all_values).swapaxes(0, 1).reshape(L, n_heads * Dh)
+    store.data[layer, 0, :, store.length : S] = keys.swapaxes(0, 1)
+    store.data[layer, 1, :, store.length : S] = values.swapaxes(0, 1)
+
+
+def _attend_one(
+    queries: Floats, store: ArrayKVStore, layer: int, scale: float, softcap: float
+) -> Floats:
+    """queries [L, H, Dh], the last L of the positions the store has → [L, H·Dh]."""
+    L, n_heads, Dh = queries.shape
+    S, cache = store.length + L, store.data[layer]
+    group = n_heads // cache.shape[1]
+    keys = np.repeat(cache[0, :, :S].astype(np.float32), group, axis=0)  # [H, S, Dh]
+    values = np.repeat(cache[1, :, :S].astype(np.float32), group, axis=0)
+    scores = (queries.swapaxes(0, 1) * np.float32(scale)) @ keys.swapaxes(1, 2)  # [H, L, S]
+    if softcap:
+        scores = np.float32(softcap) * np.tanh(scores / np.float32(softcap))
+    back = np.arange(store.length, S)[:, None] - np.arange(S)[None, :]  # [L, S] positions
+    window = store.windows[layer] or S
+    scores = np.where((back < 0) | (back >= window), np.float32(-np.inf), scores)
+    return (_softmax(scores) @ values).swapaxes(0, 1).reshape(L, n_heads * Dh)

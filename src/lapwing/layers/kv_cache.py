@@ -18,6 +18,7 @@ class CacheShape:
     kv_heads: int
     head_dim: int
     dtype: str
+    windows: tuple[int, ...] = ()  # of each layer: positions a token sees; 0, or none at all: all
 
 
 class KVCache:
@@ -56,12 +57,25 @@ class KVCache:
             raise RequestError(
                 f"KV cache: cannot truncate to {length} positions; it holds {self.length}"
             )
+        if 0 < length < min(self.store.shortest, self.length):
+            raise RequestError(
+                f"KV cache: cannot truncate to {length} positions: what the model's windows no "
+                f"longer see was given back; {self.store.shortest} or more, or 0, can be"
+            )
         self.store.truncate(length)
         del self.tokens[length:]
 
     def fork(self) -> KVCache:
         """An independent copy: two continuations of one beginning."""
         return KVCache(self.store.fork(), self.shape, self.tokens)
+
+    def reusable(self, ids: Sequence[int]) -> int:
+        """How many of the first tokens of `ids`, all but the last at most, need not be run again.
+
+        Truncated to them, the cache goes on with the rest.
+        """
+        count = min(self.common_prefix(ids), len(ids) - 1)
+        return count if count >= min(self.store.shortest, self.length) else 0
 
     def common_prefix(self, ids: Sequence[int]) -> int:
         """How many of the first tokens of `ids` the cache already holds."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lapwing.backends.base import Backend, Floats, Ids, Layout
+from lapwing.backends.base import Backend, Floats, HeadNorms, Ids, Layout
 from lapwing.layers.kv_cache import CacheShape, KVCache
 from lapwing.layers.parameter import Parameter, Role
+from lapwing.layers.rotary import Frequencies, Rotary
 from lapwing.layers.step import Pass, Step
 from lapwing.quant.recipe import Recipe
 from lapwing.weights.scope import Scope
@@ -24,11 +25,18 @@ class Ops:
         self.parameters: list[Parameter] = []
 
     def parameter(
-        self, scope: Scope, name: str, shape: tuple[int, ...], role: Role, layout: Layout = "nk"
+        self,
+        scope: Scope,
+        name: str,
+        shape: tuple[int, ...],
+        role: Role,
+        layout: Layout = "nk",
+        *,
+        offset: float = 0.0,
     ) -> Parameter:
         """Asks for a tensor and notes it for loading."""
         tensor = scope.tensor(name, shape)
-        parameter = Parameter(tensor, role, layout, self.backend, self.recipe)
+        parameter = Parameter(tensor, role, layout, self.backend, self.recipe, offset)
         self.parameters.append(parameter)
         return parameter
 
@@ -38,16 +46,46 @@ class Ops:
         weight, bias = (self.parameter(scope, name, (D,), "norm") for name in names)
         return LayerNorm(self.backend, weight, bias, eps)
 
+    def rms_norm(self, scope: Scope, D: int, eps: float, *, offset: float = 0.0) -> RMSNorm:
+        """`weight` [D]; offset: what is added to it (Gemma stores its distance from 1)."""
+        weight = self.parameter(scope, "weight", (D,), "norm", offset=offset)
+        return RMSNorm(self.backend, weight, eps)
+
+    def rotary(self, frequencies: Frequencies) -> Rotary:
+        """Rotary positions of all layers that share their frequencies."""
+        return Rotary(self.backend, frequencies)
+
     def linear(
         self, scope: Scope, K: int, N: int, *, layout: Layout = "nk", bias: bool = True
     ) -> Linear:
         """K inputs → N outputs; `weight` is [N, K], or [K, N] with layout `kn`; `bias` [N]."""
         return Linear(self.backend, *self._weight_and_bias(scope, K, N, layout, bias))
 
-    def joined_linear(self, scopes: Sequence[Scope], K: int, N: int) -> JoinedLinear:
-        """One `linear` of K inputs → N outputs a scope, all of the same x."""
-        pairs = [self._weight_and_bias(scope, K, N, "nk", True) for scope in scopes]
-        return JoinedLinear(self.backend, pairs)
+    def joined_linear(
+        self, scopes: Sequence[Scope], K: int, sizes: Sequence[int], *, bias: bool = True
+    ) -> JoinedLinear:
+        """One `linear` a scope, of K inputs → so many outputs, all of the same x."""
+        return JoinedLinear(self.backend, self._pairs(scopes, K, sizes, bias))
+
+    def gated_linear(
+        self,
+        scopes: Sequence[Scope],
+        K: int,
+        sizes: Sequence[int],
+        activation: str,
+        *,
+        bias: bool = False,
+    ) -> GatedLinear:
+        """activation(gate(x))·up(x): scopes of gate and up, or of one matrix with both."""
+        return GatedLinear(self.backend, self._pairs(scopes, K, sizes, bias), activation)
+
+    def _pairs(
+        self, scopes: Sequence[Scope], K: int, sizes: Sequence[int], bias: bool
+    ) -> list[tuple[Parameter, Parameter | None]]:
+        return [
+            self._weight_and_bias(scope, K, N, "nk", bias)
+            for scope, N in zip(scopes, sizes, strict=True)
+        ]
 
     def _weight_and_bias(
         self, scope: Scope, K: int, N: int, layout: Layout, bias: bool
@@ -85,22 +123,33 @@ class Ops:
         """Every row divided by its Euclidean length."""
         return self.backend.unit_length(x)
 
-    def attention(self, layer: int, n_heads: int, scale: float) -> Attention:
-        """Causal attention over the caches of a step."""
-        return Attention(self.backend, layer, n_heads, scale)
+    def attention(
+        self,
+        layer: int,
+        n_heads: int,
+        scale: float,
+        *,
+        softcap: float = 0.0,
+        norms: tuple[RMSNorm, RMSNorm] | None = None,
+    ) -> Attention:
+        """Causal attention over the caches of a step; norms: of heads of queries and keys."""
+        return Attention(self.backend, layer, n_heads, scale, softcap, norms)
 
     def bidirectional_attention(self, n_heads: int, scale: float) -> BidirectionalAttention:
         """Attention of whole sequences to themselves."""
         return BidirectionalAttention(self.backend, n_heads, scale)
 
-    def cache_shape(self, layers: int, kv_heads: int, head_dim: int) -> CacheShape:
+    def cache_shape(
+        self, layers: int, kv_heads: int, head_dim: int, windows: Sequence[int] = ()
+    ) -> CacheShape:
         """Of a cache on this backend, at the recipe's dtype."""
-        return CacheShape(self.backend.name, layers, kv_heads, head_dim, self.recipe.kv_dtype)
+        seen = tuple(windows) if any(windows) else ()
+        return CacheShape(self.backend.name, layers, kv_heads, head_dim, self.recipe.kv_dtype, seen)
 
     def kv_cache(self, shape: CacheShape, capacity: int) -> KVCache:
         """An empty cache with room for `capacity` positions."""
         store = self.backend.kv_store(
-            shape.layers, shape.kv_heads, shape.head_dim, capacity, shape.dtype
+            shape.layers, shape.kv_heads, shape.head_dim, capacity, shape.dtype, shape.windows
         )
         return KVCache(store, shape)
 
@@ -114,6 +163,17 @@ class LayerNorm:
     def __call__(self, x: Floats) -> Floats:
         """[T, D] → [T, D]."""
         return self._backend.layer_norm(x, self.weight.vector, self.bias.vector, self.eps)
+
+
+class RMSNorm:
+    """x/√(mean(x²) + eps)·weight over the last axis (arXiv 1910.07467)."""
+
+    def __init__(self, backend: Backend, weight: Parameter, eps: float) -> None:
+        self._backend, self.weight, self.eps = backend, weight, eps
+
+    def __call__(self, x: Floats, residual: Floats | None = None) -> Floats:
+        """[T, D] → [T, D], plus the residual."""
+        return self._backend.rms_norm(x, self.weight.vector, self.eps, residual=residual)
 
 
 class Linear:
@@ -159,11 +219,37 @@ class JoinedLinear:
         )
 
 
+class GatedLinear:
+    """activation(gate(x))·up(x) in one operation (arXiv 2002.05202)."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        pairs: Sequence[tuple[Parameter, Parameter | None]],
+        activation: str,
+    ) -> None:
+        self._backend, self.pairs, self.activation = backend, pairs, activation
+
+    def __call__(self, x: Floats, step: Pass) -> Floats:
+        """[T, K] → [T, F]."""
+        return self._backend.gated_linear(
+            x,
+            [weight.matrix for weight, _ in self.pairs],
+            precision=step.precision,
+            biases=[None if bias is None else bias.vector for _, bias in self.pairs],
+            activation=self.activation,
+        )
+
+
 class Embedding:
     """Rows of a table, and, where the head is tied, logits from the same table."""
 
     def __init__(self, backend: Backend, weight: Parameter) -> None:
         self._backend, self.weight = backend, weight
+
+    def scaled(self, ids: Ids, scale: float) -> Floats:
+        """Rows of `ids` [T] times `scale` → [T, D]."""
+        return self._backend.embed([self.weight.matrix], [ids], scale)
 
     def __call__(self, ids: Ids, *added: tuple[Parameter, Ids]) -> Floats:
         """Rows of `ids` [T] plus rows of other tables (positions, types) → [T, D]."""
@@ -181,20 +267,37 @@ class Head:
     def __init__(self, backend: Backend, weight: Parameter, bias: Parameter | None = None) -> None:
         self._backend, self.weight, self.bias = backend, weight, bias
 
-    def __call__(self, h: Floats, precision: str) -> Floats:
-        """[T, D] → [T, V]."""
+    def __call__(self, h: Floats, precision: str, *, softcap: float = 0.0) -> Floats:
+        """[T, D] → [T, V]; softcap: logits become cap·tanh(logit/cap); 0 for none."""
         bias = None if self.bias is None else self.bias.vector
-        return self._backend.linear(h, self.weight.matrix, precision=precision, bias=bias)
+        logits = self._backend.linear(h, self.weight.matrix, precision=precision, bias=bias)
+        return self._backend.soft_cap(logits, softcap) if softcap else logits
 
 
 class Attention:
     """softmax(scale·q·kᵀ)·v over everything a sequence's cache holds (arXiv 1706.03762)."""
 
-    def __init__(self, backend: Backend, layer: int, n_heads: int, scale: float) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        layer: int,
+        n_heads: int,
+        scale: float,
+        softcap: float,
+        norms: tuple[RMSNorm, RMSNorm] | None,
+    ) -> None:
         self._backend, self.layer, self.n_heads, self.scale = backend, layer, n_heads, scale
+        self.softcap, self.norms = softcap, norms
 
-    def __call__(self, qkv: Floats, step: Step) -> Floats:
-        """[T, (H + 2·Hkv)·Dh] → [T, H·Dh]; appends keys and values to the step's caches."""
+    def __call__(self, qkv: Floats, step: Step, rotations: Floats | None = None) -> Floats:
+        """[T, (H + 2·Hkv)·Dh] → [T, H·Dh]; appends keys and values to the step's caches.
+
+        rotations: of the step, by Rotary; without, positions turn nothing.
+        """
+        norms = None
+        if self.norms is not None:
+            query, key = self.norms
+            norms = HeadNorms(query.weight.vector, key.weight.vector, query.eps)
         return self._backend.attend(
             qkv,
             step.stores,
@@ -202,6 +305,9 @@ class Attention:
             layer=self.layer,
             n_heads=self.n_heads,
             scale=self.scale,
+            softcap=self.softcap,
+            rotations=rotations,
+            norms=norms,
         )
 
 

@@ -34,7 +34,10 @@ class Parameter:
         layout: Layout,
         backend: Backend,
         recipe: Recipe,
+        offset: float = 0.0,
     ) -> None:
+        """offset: of a norm, what is added to the stored weights."""
+        self.offset = offset
         self.tensor, self.role, self.layout = tensor, role, layout
         self._backend, self._recipe = backend, recipe
         shape = tensor.shape if len(tensor.shape) == 2 else (1, *tensor.shape)
@@ -113,7 +116,7 @@ class Parameter:
         else:
             self._refuse_nonfinite(data)
             if self.role in ("norm", "bias"):
-                self.vector = to_f32(data, self.stored_dtype)
+                self.vector = to_f32(data, self.stored_dtype) + np.float32(self.offset)
             elif self.in_place:
                 self.matrix = self._backend.dense(data, self.stored_dtype, self.layout)
             else:

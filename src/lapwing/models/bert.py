@@ -179,7 +179,7 @@ class Layer:
         H = config.num_attention_heads
         self.activation = ACTIVATIONS[config.hidden_act]
         scopes = [weights[name] for name in (names.query, names.key, names.value)]
-        self.qkv = ops.joined_linear(scopes, D, D)
+        self.qkv = ops.joined_linear(scopes, D, (D, D, D))
         self.attend = ops.bidirectional_attention(H, (D // H) ** -0.5)
         self.attention_output = ops.linear(weights[names.attention_output], D, D)
         self.attention_norm = ops.layer_norm(weights[names.attention_norm], D, eps)

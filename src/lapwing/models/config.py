@@ -82,6 +82,10 @@ class ConfigReader:
             raise self.error(key, f"expected at most {at_most:g}, got {value!r}")
         return value
 
+    def has(self, key: str) -> bool:
+        """Whether there is a value; does not count as asking for it."""
+        return self._config.get(key) is not None
+
     def refuse(self, key: str, supported: Collection[object], why: str) -> None:
         """A key that is fine at the `supported` values and not implemented at others."""
         self._asked.add(key)

@@ -12,9 +12,14 @@ from lapwing.models.base import LanguageModel
 from lapwing.models.bert import BERT, Bert, BertConfig, BertLayout
 from lapwing.models.distilbert import DISTILBERT, read_distilbert_config
 from lapwing.models.electra import ELECTRA, read_electra_config
+from lapwing.models.gemma import Gemma, read_gemma2_config, read_gemma3_config
 from lapwing.models.gpt2 import GPT2, GPT2Config
+from lapwing.models.llama import Llama, read_llama_config, read_mistral_config
+from lapwing.models.phi3 import read_phi3_config
+from lapwing.models.qwen import read_qwen2_config, read_qwen3_config
 from lapwing.models.roberta import ROBERTA, read_roberta_config
 from lapwing.models.sentence import SentenceEncoder, SentenceHead
+from lapwing.models.smollm3 import read_smollm3_config
 from lapwing.weights.checkpoint import Checkpoint
 from lapwing.weights.scope import Scope
 from lapwing.weights.sentence_transformers import read_sentence_modules
@@ -29,7 +34,17 @@ ENCODERS: dict[str, tuple[Callable[[Mapping[str, Any], str], BertConfig], BertLa
     "xlm-roberta": (read_roberta_config, ROBERTA),
     "camembert": (read_roberta_config, ROBERTA),
 }
-DECODERS = ("gpt2",)
+DECODERS: dict[str, tuple[Callable[[Mapping[str, Any], str], Any], Any]] = {
+    "gpt2": (GPT2Config.from_dict, GPT2),
+    "llama": (read_llama_config, Llama),
+    "mistral": (read_mistral_config, Llama),
+    "qwen2": (read_qwen2_config, Llama),
+    "qwen3": (read_qwen3_config, Llama),
+    "smollm3": (read_smollm3_config, Llama),
+    "phi3": (read_phi3_config, Llama),
+    "gemma2": (read_gemma2_config, Gemma),
+    "gemma3_text": (read_gemma3_config, Gemma),
+}
 FAMILIES = (*DECODERS, *ENCODERS)
 
 
@@ -52,8 +67,9 @@ def build(checkpoint: Checkpoint, ops: Ops) -> LanguageModel | SentenceEncoder:
 
 def build_decoder(checkpoint: Checkpoint, ops: Ops) -> LanguageModel:
     """A causal language model."""
+    read_config, family = DECODERS[checkpoint.config["model_type"]]
     scope = Scope.root(checkpoint)
-    model = GPT2(GPT2Config.from_dict(checkpoint.config, _where(checkpoint)), scope, ops)
+    model: GPT2 | Llama = family(read_config(checkpoint.config, _where(checkpoint)), scope, ops)
     _finish(checkpoint, scope, model.known_extras)
     return model
 

@@ -76,7 +76,7 @@ void KVCache::forget() {
     if (behind < forgotten_[layer] + std::max(kAtLeast, window / 2)) continue;
     for (size_t line = layer * 2 * kv_heads_; line < (layer + 1) * 2 * kv_heads_; ++line) {
       const size_t begin = line * capacity_ * row_bytes();
-      data_.discard(begin + forgotten_[layer] * row_bytes(), begin + behind * row_bytes());
+      data_.discard(begin, begin + behind * row_bytes());  // with the page the last time left
     }
     forgotten_[layer] = behind;
   }

@@ -73,8 +73,8 @@ void soft_cap(Context& context, float* x, size_t count, float cap);
 // only by KVCache::advance) and then attended to as stored, within the window that the cache has
 // for this layer.
 struct AttentionShape {
-  size_t layer, n_heads, n_kv_heads, head_dim;
-  float scale;
+  size_t layer = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  float scale = 1;
   float softcap = 0;                  // 0: none
   const float* rotations = nullptr;   // [T, 2·half]: cosines, sines; null: none
   size_t half = 0;                    // pairs of a head that are turned

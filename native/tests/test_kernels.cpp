@@ -403,42 +403,101 @@ void test_attend(const Kernels& fast) {
   const Kernels& plain = generic_kernels();
   for (const DType dtype : {DType::f32, DType::f16})
     for (const size_t head_dim : {1, 2, 7, 8, 12, 64, 80, 512})
-      for (const size_t S : {1, 2, 7, 63, 64, 65, 130}) {
-        const size_t stride = ceil_div(head_dim, 8) * 8, row = stride * size_of(dtype);
-        Random random(head_dim * 1000 + S);
-        Guarded<uint8_t> keys(S * row), values(S * row);
-        std::vector<float> wide_keys(S * head_dim), wide_values(S * head_dim);
-        for (size_t s = 0; s < S; ++s)
-          for (const bool value : {false, true}) {
-            const auto x = random_floats(random, head_dim, 2);
-            uint8_t* to = (value ? values : keys).data() + s * row;
-            plain.store_head(x.data(), head_dim, stride, dtype, to);
-            auto& wide = value ? wide_values : wide_keys;
-            plain.to_float(dtype, to, head_dim, wide.data() + s * head_dim);
-          }
-        const auto q = random_floats(random, head_dim, 2);
-        const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
-        const KeyValueView kv{keys.data(), values.data(), dtype, stride};
-        Guarded<float> a(head_dim), b(head_dim);
-        plain.attend(q.data(), head_dim, scale, kv, S, a.data());
-        fast.attend(q.data(), head_dim, scale, kv, S, b.data());
-        const std::string where = at(name_of(dtype), head_dim, S);
-        CHECK_AS(a.same_bytes(b) && a.tail_untouched() && b.tail_untouched(), where);
+      for (const Seen seen : {Seen{0, 1},
+                              {0, 2},
+                              {0, 7},
+                              {0, 63},
+                              {0, 64},
+                              {0, 65},
+                              {0, 130},
+                              {1, 2},
+                              {5, 64},
+                              {63, 70},
+                              {64, 65},
+                              {70, 130},
+                              {129, 130}})
+        for (const float softcap : {0.0f, 1.5f}) {
+          const size_t S = seen.last;
+          const size_t stride = ceil_div(head_dim, 8) * 8, row = stride * size_of(dtype);
+          Random random(head_dim * 1000 + S);
+          Guarded<uint8_t> keys(S * row), values(S * row);
+          std::memset(keys.data(), 0xff, S * row);  // NaN: what is not seen is not read
+          std::memset(values.data(), 0xff, S * row);
+          std::vector<float> wide_keys(S * head_dim), wide_values(S * head_dim);
+          for (size_t s = seen.first; s < S; ++s)
+            for (const bool value : {false, true}) {
+              const auto x = random_floats(random, head_dim, 2);
+              uint8_t* to = (value ? values : keys).data() + s * row;
+              plain.store_head(x.data(), head_dim, stride, dtype, to);
+              auto& wide = value ? wide_values : wide_keys;
+              plain.to_float(dtype, to, head_dim, wide.data() + s * head_dim);
+            }
+          const auto q = random_floats(random, head_dim, 2);
+          const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
+          const KeyValueView kv{keys.data(), values.data(), dtype, stride};
+          Guarded<float> a(head_dim), b(head_dim);
+          plain.attend(q.data(), head_dim, scale, kv, seen, softcap, a.data());
+          fast.attend(q.data(), head_dim, scale, kv, seen, softcap, b.data());
+          const std::string where = at(name_of(dtype), head_dim, seen.first, S);
+          CHECK_AS(a.same_bytes(b) && a.tail_untouched() && b.tail_untouched(), where);
 
-        std::vector<double> scores(S);
-        double largest = -1e300, total = 0;
-        for (size_t s = 0; s < S; ++s) {
-          for (size_t i = 0; i < head_dim; ++i)
-            scores[s] += static_cast<double>(q[i]) * scale * wide_keys[s * head_dim + i];
-          largest = std::fmax(largest, scores[s]);
+          std::vector<double> scores(S);
+          double largest = -1e300, total = 0;
+          for (size_t s = seen.first; s < S; ++s) {
+            for (size_t i = 0; i < head_dim; ++i)
+              scores[s] += static_cast<double>(q[i]) * scale * wide_keys[s * head_dim + i];
+            if (softcap > 0) scores[s] = softcap * std::tanh(scores[s] / softcap);
+            largest = std::fmax(largest, scores[s]);
+          }
+          for (size_t s = seen.first; s < S; ++s)
+            total += scores[s] = std::exp(scores[s] - largest);
+          for (size_t i = 0; i < head_dim; ++i) {
+            double want = 0;
+            for (size_t s = seen.first; s < S; ++s)
+              want += scores[s] / total * wide_values[s * head_dim + i];
+            CHECK_AS(std::fabs(a[i] - want) <= 2e-5, where);
+          }
         }
-        for (double& score : scores) total += score = std::exp(score - largest);
-        for (size_t i = 0; i < head_dim; ++i) {
-          double want = 0;
-          for (size_t s = 0; s < S; ++s) want += scores[s] / total * wide_values[s * head_dim + i];
-          CHECK_AS(std::fabs(a[i] - want) <= 2e-5, where);
-        }
-      }
+}
+
+// Norm, turn, gate, cap and scale of rows, against double precision and on every instruction set.
+void test_rows(const Kernels& fast) {
+  const Kernels& plain = generic_kernels();
+  for (const size_t D : {2, 6, 8, 10, 16, 34}) {
+    Random random(D);
+    const auto x = random_floats(random, D, 3), y = random_floats(random, D);
+    Guarded<float> a(D), b(D);
+    const auto compare = [&](const auto& run, const auto& want, double bound) {
+      for (Guarded<float>* out : {&a, &b}) std::memcpy(out->data(), x.data(), D * sizeof(float));
+      run(plain, a.data()), run(fast, b.data());
+      CHECK_AS(a.same_bytes(b) && a.tail_untouched() && b.tail_untouched(), at("rows", D));
+      for (size_t i = 0; i < D; ++i) CHECK_AS(std::fabs(a[i] - want(i)) <= bound, at("rows", D, i));
+    };
+    double squares = 0;
+    for (size_t i = 0; i < D; ++i) squares += static_cast<double>(x[i]) * x[i];
+    const double norm = std::sqrt(squares / static_cast<double>(D) + 0.01);
+    compare([&](const Kernels& k, float* out) { k.rms_norm(x.data(), D, y.data(), 0.01f, out); },
+            [&](size_t i) { return x[i] / norm * y[i]; }, 1e-5);
+    const size_t half = D / 2;
+    std::vector<float> cosines(half), sines(half);
+    for (size_t i = 0; i < half; ++i) cosines[i] = std::cos(y[i]), sines[i] = std::sin(y[i]);
+    compare(
+        [&](const Kernels& k, float* out) { k.rotate(out, half, cosines.data(), sines.data()); },
+        [&](size_t i) -> double {
+          const size_t pair = i % half;
+          const float u = x[pair], v = x[pair + half];
+          return i < half ? u * cosines[pair] - v * sines[pair]
+                          : v * cosines[pair] + u * sines[pair];
+        },
+        1e-5);
+    compare(
+        [&](const Kernels& k, float* out) { k.gate(x.data(), y.data(), D, Activation::silu, out); },
+        [&](size_t i) { return x[i] / (1 + std::exp(-static_cast<double>(x[i]))) * y[i]; }, 1e-5);
+    compare([&](const Kernels& k, float* out) { k.soft_cap(out, D, 2.5f); },
+            [&](size_t i) { return 2.5 * std::tanh(x[i] / 2.5); }, 1e-5);
+    compare([&](const Kernels& k, float* out) { k.scale(out, D, 0.75f); },
+            [&](size_t i) { return x[i] * 0.75; }, 1e-6);
+  }
 }
 
 void test_attend_all(const Kernels& fast) {
@@ -553,6 +612,7 @@ int main() {
     test_layer_norm(*kernels);
     test_attend(*kernels);
     test_attend_all(*kernels);
+    test_rows(*kernels);
     test_pool(*kernels);
     test_unit_length(*kernels);
     test_sum_words(*kernels);

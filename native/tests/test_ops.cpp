@@ -153,7 +153,7 @@ void test_embed() {
       context.kernels.to_float(dtype, table.data(), V * D, wide.data());
       context.kernels.to_float(dtype, position_table.data(), S * D, wide_positions.data());
       const std::vector<Lookup> both = {{dense, ids}, {at_view, positions}};
-      embed(context, both, ids.size(), D, out.data());
+      embed(context, both, ids.size(), D, 1, out.data());
       for (size_t t = 0; t < ids.size(); ++t)
         for (size_t i = 0; i < D; ++i)
           CHECK(out[t * D + i] == wide[ids[t] * D + i] + wide_positions[positions[t] * D + i]);
@@ -164,7 +164,7 @@ void test_embed() {
         CHECK(!encode(context.pool, context.kernels, dense, planes));
         const PlaneView view = planes.view();
         const std::vector<Lookup> one = {{view, ids}};
-        embed(context, one, ids.size(), D, out.data());
+        embed(context, one, ids.size(), D, 1, out.data());
         Guarded<float> row(D);
         for (size_t t = 0; t < ids.size(); ++t) {
           decode_row(view, refine ? Precision::int8 : Precision::int4, ids[t], row.data());
@@ -197,54 +197,122 @@ struct Heads {
 };
 
 void attend_at(Context& context, const Heads& h, size_t layer, const float* qkv,
-               const std::vector<KVCache*>& caches, const std::vector<size_t>& lengths,
-               float* out) {
-  const AttentionShape shape{layer, h.n_heads, h.n_kv_heads, h.head_dim, 0.3f};
-  attend(context, shape, qkv, h.stride(), 0, h.width(), h.width() + h.n_kv_heads * h.head_dim,
-         caches, lengths, out);
+               const std::vector<KVCache*>& caches, const std::vector<size_t>& lengths, float* out,
+               AttentionShape shape = {}) {
+  shape.layer = layer, shape.n_heads = h.n_heads, shape.n_kv_heads = h.n_kv_heads;
+  shape.head_dim = h.head_dim, shape.scale = 0.3f;
+  attend(context, shape, qkv, caches, lengths, out);
 }
 
-// A packed batch equals each sequence alone, and a prompt equals its tokens one by one.
+// A packed batch equals each sequence alone, and a prompt equals its tokens one by one: plain, and
+// with windows, turned and normed heads and capped scores.
 void test_attention_in_any_company() {
   const std::vector<size_t> lengths = {5, 1, 70};
-  for (const Heads heads : {Heads{4, 4, 12}, Heads{6, 2, 7}})
-    for (const DType dtype : {DType::f32, DType::f16}) {
-      Random random(4);
-      const size_t T = 76, stride = heads.stride(), width = heads.width();
-      const auto qkv = random_floats(random, T * stride);
-      std::vector<Guarded<float>> results;
-      for (const std::string& isa : available_isas())
-        for (const size_t threads : kThreads) {
-          Context context(threads, isa);
-          const auto fresh = [&] {
-            std::vector<KVCache> caches;
-            for (const size_t length : lengths)
-              caches.emplace_back(2, heads.n_kv_heads, heads.head_dim, length + 3, dtype);
-            return caches;
-          };
-          auto packed = fresh(), alone = fresh(), stepwise = fresh();
-          Guarded<float> together(T * width), each(T * width), steps(T * width);
-          std::vector<KVCache*> all;
-          for (KVCache& cache : packed) all.push_back(&cache);
-          attend_at(context, heads, 1, qkv.data(), all, lengths, together.data());
-          size_t begin = 0;
-          for (size_t s = 0; s < lengths.size(); ++s) {
-            const float* rows = qkv.data() + begin * stride;
-            attend_at(context, heads, 1, rows, {&alone[s]}, {lengths[s]},
-                      each.data() + begin * width);
-            for (size_t i = 0; i < lengths[s]; ++i) {
-              attend_at(context, heads, 1, rows + i * stride, {&stepwise[s]}, {1},
-                        steps.data() + (begin + i) * width);
-              stepwise[s].advance(1);
+  for (const Heads heads : {Heads{4, 4, 12}, Heads{6, 2, 8}})
+    for (const DType dtype : {DType::f32, DType::f16})
+      for (const bool rich : {false, true}) {
+        Random random(4);
+        const size_t T = 76, stride = heads.stride(), width = heads.width(), half = 4;
+        const auto qkv = random_floats(random, T * stride);
+        const auto rotations = random_floats(random, T * 2 * half);
+        const auto query_norm = random_floats(random, heads.head_dim);
+        const auto key_norm = random_floats(random, heads.head_dim);
+        const auto shape_of = [&](size_t begin) {
+          AttentionShape shape{};
+          if (rich)
+            shape = {.softcap = 2,
+                     .rotations = rotations.data() + begin * 2 * half,
+                     .half = half,
+                     .query_norm = query_norm.data(),
+                     .key_norm = key_norm.data(),
+                     .norm_eps = 1e-5f};
+          return shape;
+        };
+        const std::vector<size_t> windows =
+            rich ? std::vector<size_t>{0, 9} : std::vector<size_t>{};
+        std::vector<Guarded<float>> results;
+        for (const std::string& isa : available_isas())
+          for (const size_t threads : kThreads) {
+            Context context(threads, isa);
+            const auto fresh = [&] {
+              std::vector<KVCache> caches;
+              for (const size_t length : lengths)
+                caches.emplace_back(2, heads.n_kv_heads, heads.head_dim, length + 3, dtype,
+                                    windows);
+              return caches;
+            };
+            auto packed = fresh(), alone = fresh(), stepwise = fresh();
+            Guarded<float> together(T * width), each(T * width), steps(T * width);
+            std::vector<KVCache*> all;
+            for (KVCache& cache : packed) all.push_back(&cache);
+            attend_at(context, heads, 1, qkv.data(), all, lengths, together.data(), shape_of(0));
+            size_t begin = 0;
+            for (size_t s = 0; s < lengths.size(); ++s) {
+              const float* rows = qkv.data() + begin * stride;
+              attend_at(context, heads, 1, rows, {&alone[s]}, {lengths[s]},
+                        each.data() + begin * width, shape_of(begin));
+              for (size_t i = 0; i < lengths[s]; ++i) {
+                attend_at(context, heads, 1, rows + i * stride, {&stepwise[s]}, {1},
+                          steps.data() + (begin + i) * width, shape_of(begin + i));
+                stepwise[s].advance(1);
+              }
+              begin += lengths[s];
             }
-            begin += lengths[s];
+            CHECK(together.same_bytes(each) && together.same_bytes(steps));
+            CHECK(together.tail_untouched() && each.tail_untouched() && steps.tail_untouched());
+            results.push_back(std::move(together));
+            CHECK(results.back().same_bytes(results.front()));
           }
-          CHECK(together.same_bytes(each) && together.same_bytes(steps));
-          CHECK(together.tail_untouched() && each.tail_untouched() && steps.tail_untouched());
-          results.push_back(std::move(together));
-          CHECK(results.back().same_bytes(results.front()));
-        }
-    }
+      }
+}
+
+// gate and up side by side, or stacked in one matrix: activation(gate)·up of the plain linears.
+void test_gated_linears() {
+  const size_t K = 70, F = 33;
+  Random random(8);
+  for (const size_t T : {1, 2, 9}) {
+    const auto x = random_floats(random, T * K);
+    const auto weights = random_weights(random, DType::f32, 2 * F * K);
+    const DenseView whole{DType::f32, Layout::nk, 2 * F, K, weights.data()};
+    const DenseView gate{DType::f32, Layout::nk, F, K, weights.data()};
+    const DenseView up{DType::f32, Layout::nk, F, K, weights.data() + F * K * sizeof(float)};
+    for (const std::string& isa : available_isas())
+      for (const size_t threads : kThreads) {
+        Context context(threads, isa);
+        Planes gate_planes(F, K, true), up_planes(F, K, true);
+        CHECK(!encode(context.pool, context.kernels, gate, gate_planes));
+        CHECK(!encode(context.pool, context.kernels, up, up_planes));
+        const auto compare = [&](const auto& parts, const auto& plain, const auto& gated) {
+          Guarded<float> both(T * 2 * F), out(T * F), want(F);
+          plain(std::span(parts), both.data());
+          gated(std::span(parts), out.data());
+          CHECK(out.tail_untouched());
+          for (size_t t = 0; t < T; ++t) {
+            const float* row = both.data() + t * 2 * F;
+            context.kernels.gate(row, row + F, F, Activation::silu, want.data());
+            CHECK(std::memcmp(want.data(), out.data() + t * F, F * sizeof(float)) == 0);
+          }
+        };
+        const auto dense = [&](auto parts, float* out) {
+          linear(context, parts, x.data(), T, {.stride = 2 * F}, out);
+        };
+        const auto gated_dense = [&](auto parts, float* out) {
+          gated_linear(context, parts, x.data(), T, Activation::silu, out);
+        };
+        compare(std::vector<Part<DenseView>>{{gate}, {up}}, dense, gated_dense);
+        compare(std::vector<Part<DenseView>>{{whole}}, dense, gated_dense);
+        const std::vector<Part<PlaneView>> coded = {{gate_planes.view()}, {up_planes.view()}};
+        for (const Precision precision : {Precision::int4, Precision::int8})
+          compare(
+              coded,
+              [&](auto parts, float* out) {
+                linear(context, parts, precision, x.data(), T, {.stride = 2 * F}, out);
+              },
+              [&](auto parts, float* out) {
+                gated_linear(context, parts, precision, x.data(), T, Activation::silu, out);
+              });
+      }
+  }
 }
 
 void test_cache_is_a_timeline() {
@@ -300,6 +368,41 @@ void test_cache_is_a_timeline() {
   }
   CHECK_THROWS(KVCache(1, 1, 8, 8, DType::bf16), std::invalid_argument);
   CHECK_THROWS(KVCache(1, size_t{1} << 40, 1024, size_t{1} << 40, DType::f32), std::bad_alloc);
+}
+
+// A window gives back what it no longer sees, and says how far back the cache can go.
+void test_windows_bound_the_cache() {
+  const size_t window = 300, layers = 2;
+  KVCache cache(layers, 2, 16, 5000, DType::f32, {0, window}),
+      twin(layers, 2, 16, 5000, DType::f32);
+  CHECK(cache.window(0) == 0 && cache.window(1) == window && cache.shortest() == 0);
+  const auto fill = [&](KVCache& to, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      for (size_t layer = 0; layer < layers; ++layer)
+        for (size_t head = 0; head < 2; ++head)
+          for (const bool value : {false, true})
+            std::memset(to.row(layer, value, head, to.length()), 1, to.row_bytes());
+      to.advance(1);
+    }
+  };
+  const size_t per_position = 2 * 2 * cache.row_bytes();
+  fill(cache, 400), fill(twin, 400);
+  CHECK(cache.used_bytes() == twin.used_bytes() && cache.shortest() == 0);  // too little to give
+  cache.truncate(10), cache.advance(390);
+  fill(cache, 4000), fill(twin, 4000);
+  const size_t kept = cache.used_bytes() / per_position - 4400;  // of the layer with a window
+  CHECK_AS(kept >= window && kept <= 2 * window + 256, std::to_string(kept));
+  CHECK(cache.shortest() > 4400 - window - 256 && cache.shortest() <= 4400);
+  CHECK(*cache.row(1, false, 1, 4399) == 1 && *cache.row(1, false, 0, 4400 - window) == 1);
+  CHECK(*cache.row(1, false, 1, 1000) == 0 && *cache.row(0, false, 1, 1000) == 1);
+  CHECK_THROWS(cache.truncate(cache.shortest() - 1), std::out_of_range);
+  KVCache fork = cache.fork();
+  CHECK(fork.length() == 4400 && fork.shortest() == cache.shortest());
+  CHECK(*fork.row(1, true, 1, 4399) == 1 && *fork.row(0, true, 1, 0) == 1);
+  cache.truncate(cache.shortest());
+  cache.truncate(0);
+  CHECK(cache.shortest() == 0 && cache.used_bytes() == 0);
+  CHECK_THROWS(KVCache(2, 1, 8, 8, DType::f32, {1}), std::invalid_argument);
 }
 
 size_t resident_bytes() {
@@ -366,7 +469,9 @@ int main() {
   test_embed();
   test_layer_norm_rows();
   test_attention_in_any_company();
+  test_gated_linears();
   test_cache_is_a_timeline();
+  test_windows_bound_the_cache();
   test_memory_is_committed_as_used();
   test_region();
   test_instruction_sets();

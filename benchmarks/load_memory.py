@@ -2,7 +2,7 @@
 
     python -m benchmarks.load_memory [--shape llama-3.2-1b] [--dtype int4]
 
-A fresh process loads a random checkpoint at a true shape (bf16) and generates some tokens. Growth is
+A fresh process loads a random checkpoint at a true shape (bf16) and generates tokens. Growth is
 the highest resident set (VmHWM) over the one before loading; pages of the mapped file count while
 they are resident.
 """

@@ -6,6 +6,7 @@ anew).  torch and transformers are imported on first use.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,17 +33,32 @@ class Greedy:
 
 
 class Oracle:
-    """A GPT-2 directory run by transformers; weights widened to float32."""
+    """A causal model's directory run by transformers; weights widened to float32.
+
+    Loading fails unless every tensor of the file found its parameter and every parameter its
+    tensor.
+    """
 
     def __init__(self, directory: Path) -> None:
         import torch
-        from transformers import GPT2LMHeadModel
+        from transformers import AutoModelForCausalLM
 
         torch.set_num_threads(1)
         self._torch = torch
-        model: Any = GPT2LMHeadModel.from_pretrained(str(directory), attn_implementation="eager")
-        self._model = model.float().eval()
-        self.n_positions: int = model.config.n_positions
+        # Not `.float()` afterwards: Gemma's factor on embeddings is rounded to what is loaded as.
+        load: Any = AutoModelForCausalLM.from_pretrained
+        model, report = load(
+            str(directory),
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+            assert not report[kind], f"{kind}: {report[kind]}"
+        self._model: Any = model.eval()
+        parameters = inspect.signature(model.forward).parameters
+        self._cache = "cache" if "cache" in parameters else "past_key_values"  # since 5.24
+        self.n_positions: int = model.config.max_position_embeddings
         self.vocab_size: int = model.config.vocab_size
 
     def logits(self, ids: Sequence[int]) -> FloatArray:
@@ -72,9 +88,9 @@ class Oracle:
         for _ in range(steps):
             with self._torch.no_grad():
                 output = self._model(
-                    self._torch.tensor([new]), past_key_values=cache, use_cache=True
+                    self._torch.tensor([new]), use_cache=True, **{self._cache: cache}
                 )
-            cache = output.past_key_values
+            cache = output[self._cache]
             last = np.asarray(output.logits[0, -1].numpy(), np.float64)
             second, first = np.sort(last)[-2:]
             tokens.append(int(last.argmax()))

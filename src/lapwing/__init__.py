@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     __version__: str
     from lapwing.engine.load import load
     from lapwing.engine.model import Model
-    from lapwing.engine.result import EncoderOutput, GenerationResult, StreamChunk, Timings
+    from lapwing.engine.result import (
+        EncoderOutput,
+        GenerationResult,
+        StreamChunk,
+        Timings,
+        TokenLogprob,
+    )
     from lapwing.engine.sampling import sample_token
     from lapwing.errors import (
         BackendError,
@@ -38,6 +44,7 @@ _HOMES = {
     "GenerationResult": "lapwing.engine.result",
     "StreamChunk": "lapwing.engine.result",
     "Timings": "lapwing.engine.result",
+    "TokenLogprob": "lapwing.engine.result",
     "sample_token": "lapwing.engine.sampling",
     "KVCache": "lapwing.layers.kv_cache",
     **dict.fromkeys(
@@ -70,6 +77,7 @@ __all__ = [
     "RequestError",
     "StreamChunk",
     "Timings",
+    "TokenLogprob",
     "TokenizerError",
     "WeightsError",
     "load",

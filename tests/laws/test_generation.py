@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from tiny import random_ids, write_gpt2
 
 import lapwing
 from lapwing import Model, RequestError, sample_token
+from lapwing.engine.sampling import History, Sampling, choose
 
 
 @pytest.fixture
@@ -50,6 +52,30 @@ def test_generation_is_forward_and_sample(model: Model) -> None:
             logits, _ = model.forward_with_kv_cache(ids)
             assert sample_token(logits[-1], temperature, rng) == token
             ids.append(token)
+
+
+def test_generation_is_forward_and_steps(model: Model) -> None:
+    """Penalties count the prompt and the answer so far, and nothing else."""
+    how = {
+        "repetition_penalty": 1.7,
+        "presence_penalty": 0.8,
+        "frequency_penalty": 0.6,
+        "logit_bias": {PROMPT[0]: 4.0, PROMPT[1]: -math.inf},
+        "temperature": 0.9,
+        "top_k": 60,
+        "top_p": 0.9,
+        "min_p": 0.02,
+        "typical_p": 0.95,
+    }
+    for greedy in ({}, {"temperature": 0.0}):
+        wishes = Sampling(**how | greedy)
+        got = model.generate(PROMPT, max_tokens=25, seed=3, ignore_eos=True, **how | greedy).tokens
+        rng, made = np.random.default_rng(3), list[int]()
+        for token in got:
+            logits, _ = model.forward_with_kv_cache(PROMPT + made)
+            assert choose(logits[-1], wishes, History(PROMPT, made), rng) == token
+            made.append(token)
+        assert PROMPT[1] not in made
 
 
 def test_pieces_joined_are_the_text(model: Model) -> None:
@@ -132,6 +158,28 @@ def test_eos_ends_the_text(model: Model, tmp_path: Path, source: str) -> None:
         running = ending.generate(PROMPT, ignore_eos=True, **how)
         assert running.tokens == free
         assert running.finish_reason == "length"
+
+
+def test_tokens_that_end_a_text(model: Model, tmp_path: Path) -> None:
+    """Besides the model's own; ignore_eos is about the model's own only."""
+    how = {"max_tokens": 30, "temperature": 1.0, "seed": 4}
+    free = model.generate(PROMPT, ignore_eos=True, **how).tokens
+    eos, other = free[12], free[7]
+    assert other not in free[:7]
+    assert eos not in free[:12]
+    directory = with_eos(tmp_path / "m", [eos], "config.json")
+    with lapwing.load(directory, threads=1) as ending:
+        for ids, ignore_eos, length in (
+            ((), False, 13),
+            ((), True, 30),
+            (other, False, 8),
+            ([other, 5], True, 8),
+            (free[20], False, 13),
+            (eos, True, 13),
+        ):
+            result = ending.generate(PROMPT, stop_token_ids=ids, ignore_eos=ignore_eos, **how)
+            assert result.tokens == free[:length]
+            assert result.finish_reason == ("length" if length == 30 else "stop")
 
 
 def test_max_tokens(model: Model) -> None:

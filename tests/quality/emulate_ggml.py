@@ -16,36 +16,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from quality.numpy_gpt2 import Array, NumpyGPT2
+from quality.numpy_llama import NumpyLlama
 
 BLOCK = 32
-LINEARS = ("c_attn", "c_proj", "c_fc")
+CONV1D = ("c_attn", "c_proj", "c_fc")  # [in, out]: K first
+LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+EMBEDDINGS = ("wte.weight", "embed_tokens.weight")
 Quantizer = Callable[[Array], Array]
+Model = TypeVar("Model", NumpyGPT2, NumpyLlama)
 
 
 def q8_0(x: Array) -> Array:
-    """Round to Q8_0 and back; blocks along the last axis, whose length is a multiple of 32."""
-    blocks = x.reshape(-1, BLOCK).astype(np.float32)
+    """Round to Q8_0 and back; blocks along the last axis."""
+    blocks = _blocks(x)
     d = np.abs(blocks).max(1, keepdims=True) / np.float32(127)
     q = _round_half_away(blocks * _inverse(d))
-    w: Array = _stored(d) * q
-    return w.reshape(x.shape)
+    return _whole(_stored(d) * q, x)
 
 
 def q4_0(x: Array) -> Array:
-    """Round to Q4_0 and back; blocks along the last axis, whose length is a multiple of 32."""
-    blocks = x.reshape(-1, BLOCK).astype(np.float32)
+    """Round to Q4_0 and back; blocks along the last axis."""
+    blocks = _blocks(x)
     largest = np.take_along_axis(blocks, np.abs(blocks).argmax(1)[:, None], axis=1)
     d = largest / np.float32(-8)
     q = np.minimum(15, np.trunc(blocks * _inverse(d) + np.float32(8.5)))
-    w: Array = _stored(d) * (q - 8)
-    return w.reshape(x.shape)
+    return _whole(_stored(d) * (q - 8), x)
 
 
-def emulate(model: NumpyGPT2, quantize: Quantizer) -> NumpyGPT2:
+def emulate(model: Model, quantize: Quantizer) -> Model:
     """The model as llama.cpp computes it, every linear and the head in one format.
 
     Embedding look-ups read Q8_0 whatever the format, because lapwing's look-ups always read both
@@ -53,9 +56,13 @@ def emulate(model: NumpyGPT2, quantize: Quantizer) -> NumpyGPT2:
     """
     tensors = dict(model.tensors)
     for name, tensor in tensors.items():
-        if name.split(".")[-2] in LINEARS and name.endswith(".weight"):
-            tensors[name] = quantize(np.ascontiguousarray(tensor.T)).T  # [in, out]: K first
-    tensors["wte.weight"] = q8_0(tensors["wte.weight"])
+        module, kind = name.split(".")[-2:]
+        if kind == "weight" and module in CONV1D:
+            tensors[name] = quantize(np.ascontiguousarray(tensor.T)).T
+        elif kind == "weight" and module in LINEARS:
+            tensors[name] = quantize(tensor)
+        elif name in EMBEDDINGS:
+            tensors[name] = q8_0(tensor)
     return replace(
         model,
         tensors=tensors,
@@ -63,6 +70,20 @@ def emulate(model: NumpyGPT2, quantize: Quantizer) -> NumpyGPT2:
         round_activations=q8_0,
         round_kv=lambda x: x.astype(np.float16).astype(np.float32),
     )
+
+
+def _blocks(x: Array) -> Array:
+    """[n, 32]. A last block that is not full, which ggml has none of, is filled with zeros."""
+    padding = [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % BLOCK)]
+    blocks: Array = np.pad(x, padding).reshape(-1, BLOCK).astype(np.float32)
+    return blocks
+
+
+def _whole(blocks: Array, like: Array) -> Array:
+    """Blocks back in the shape of `like`, whose last ones may not have been full."""
+    K = like.shape[-1]
+    whole: Array = blocks.reshape(*like.shape[:-1], K + -K % BLOCK)[..., :K]
+    return whole
 
 
 def _inverse(d: Array) -> Array:

@@ -58,3 +58,117 @@ Column = Annotated[
         show_default=False,
     ),
 ]
+
+# How an answer is made. None: as GenerationRequest has it.
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "-n",
+        "--max-tokens",
+        metavar="N",
+        help="Stop after so many.  [default: 128, with --chat 1024, or what fits]",
+        show_default=False,
+    ),
+]
+Temperature = Annotated[
+    float,
+    typer.Option(
+        "--temp", "--temperature", metavar="T", help="0 always takes the likeliest token."
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(
+        "--top-k",
+        metavar="K",
+        help="Draw among the K likeliest tokens.  [default: 0, which is all]",
+        show_default=False,
+    ),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        "--top-p",
+        metavar="P",
+        help="Draw among the fewest tokens that together have probability P.  [default: 1]",
+        show_default=False,
+    ),
+]
+MinP = Annotated[
+    float | None,
+    typer.Option(
+        "--min-p",
+        metavar="P",
+        help="Draw among tokens at least P times as likely as the likeliest.  [default: 0]",
+        show_default=False,
+    ),
+]
+TypicalP = Annotated[
+    float | None,
+    typer.Option(
+        "--typical-p",
+        metavar="P",
+        help="Draw among the most typical tokens that have probability P.  [default: 1]",
+        show_default=False,
+    ),
+]
+RepetitionPenalty = Annotated[
+    float | None,
+    typer.Option(
+        "--repetition-penalty",
+        metavar="F",
+        help="Above 1: less of what stands in prompt and answer.  [default: 1]",
+        show_default=False,
+    ),
+]
+PresencePenalty = Annotated[
+    float | None,
+    typer.Option(
+        "--presence-penalty",
+        metavar="D",
+        help="Taken off the logit of a token that the answer has.  [default: 0]",
+        show_default=False,
+    ),
+]
+FrequencyPenalty = Annotated[
+    float | None,
+    typer.Option(
+        "--frequency-penalty",
+        metavar="D",
+        help="Taken off for each time that the answer has a token.  [default: 0]",
+        show_default=False,
+    ),
+]
+LogitBias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--logit-bias",
+        metavar="ID=NUMBER",
+        help="Added to the logit of a token id; -inf bans it. Repeatable.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", metavar="N", help="The same seed draws the same text.", show_default=False
+    ),
+]
+Stop = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stop", metavar="TEXT", help="Stop before this text. Repeatable.", show_default=False
+    ),
+]
+IgnoreEos = Annotated[
+    bool, typer.Option("--ignore-eos", help="Go on where the model would end its text.")
+]
+Logprobs = Annotated[
+    int | None,
+    typer.Option(
+        "--logprobs",
+        metavar="N",
+        help="With --json: each token's log-probability, and those of the N likeliest.",
+        show_default=False,
+    ),
+]

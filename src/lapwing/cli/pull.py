@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def command(name: options.HubName, json: options.Json = False) -> None:
     """Fetch a model into the hub's cache.
 
-    Files that are there are not fetched again; one that broke off goes on where it stopped.
+    Shows the files and their sizes first. Files that are there are not fetched again; one that
+    broke off goes on where it stopped.
     """
     from lapwing.weights import hub
 
@@ -70,6 +72,20 @@ def _print_plan(plan: DownloadPlan) -> None:
     commit = "" if plan.revision == plan.commit else f" ({plan.commit[:12]})"
     what = f"{plan.repo_id}@{plan.revision}{commit}: {format_bytes(plan.total_bytes)}"
     if plan.remaining_bytes:
-        print(f"{what}, {format_bytes(plan.remaining_bytes)} to fetch", flush=True)
+        print(f"{what}, {format_bytes(plan.remaining_bytes)} to fetch")
+        print(_room(), flush=True)
     else:
         print(f"{what}, all of it here", flush=True)
+
+
+def _room() -> str:
+    """`'24.1 GiB free on the disk of …'`: of the hub's cache, which need not be there yet."""
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE)
+    try:
+        existing = next(path for path in (cache, *cache.parents) if path.exists())
+        free = format_bytes(shutil.disk_usage(existing).free)
+    except OSError:
+        free = "unknown"
+    return f"{free} free on the disk of {cache}"

@@ -1,25 +1,28 @@
-"""`lapwing run`: continue a text."""
+"""`lapwing run`: continue a text, or answer a message."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lapwing.cli import options
-from lapwing.cli.loading import at_work, loaded
+from lapwing.cli.answer import drain, print_stream, say_how_it_went
+from lapwing.cli.conversation import converse, opening
+from lapwing.cli.loading import loaded
 from lapwing.cli.main import INTERRUPTED
-from lapwing.cli.terminal import DIM, counted, print_json, say, styled, write
+from lapwing.cli.terminal import print_json
 from lapwing.cli.text_input import read_text
-from lapwing.units import format_bytes, format_rate, format_seconds
+from lapwing.errors import RequestError
 
 if TYPE_CHECKING:
-    from lapwing.engine.generate import TextStream
     from lapwing.engine.model import Model
     from lapwing.engine.result import GenerationResult
 
 EXAMPLE = 'lapwing run tales "Once upon a time"'
+CHAT_EXAMPLE = 'lapwing run MODEL --chat "Hello"'
 
 
 def command(
@@ -32,33 +35,37 @@ def command(
             show_default=False,
         ),
     ] = None,
-    max_tokens: Annotated[
-        int | None,
+    chat: Annotated[
+        bool,
         typer.Option(
-            "-n",
-            "--max-tokens",
-            metavar="N",
-            help="Stop after so many.  [default: 128, or what fits]",
+            "--chat",
+            help="PROMPT is a message, written as the model's chat template has it; without one, "
+            "on a terminal, a conversation.",
+        ),
+    ] = False,
+    system: Annotated[
+        str | None,
+        typer.Option(
+            "--system",
+            metavar="TEXT",
+            help="With --chat: what the model is told first.",
+            show_default=False,
         ),
     ] = None,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            "--temp", "--temperature", metavar="T", help="0 always takes the likeliest token."
-        ),
-    ] = 0.0,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed", metavar="N", help="The same seed draws the same text.", show_default=False
-        ),
-    ] = None,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--stop", metavar="TEXT", help="Stop before this text. Repeatable.", show_default=False
-        ),
-    ] = None,
+    max_tokens: options.MaxTokens = None,
+    temperature: options.Temperature = 0.0,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    min_p: options.MinP = None,
+    typical_p: options.TypicalP = None,
+    repetition_penalty: options.RepetitionPenalty = None,
+    presence_penalty: options.PresencePenalty = None,
+    frequency_penalty: options.FrequencyPenalty = None,
+    logit_bias: options.LogitBias = None,
+    seed: options.Seed = None,
+    stop: options.Stop = None,
+    ignore_eos: options.IgnoreEos = False,
+    logprobs: options.Logprobs = None,
     dtype: options.Dtype = "auto",
     threads: options.Threads = "auto",
     revision: options.Revision = None,
@@ -67,29 +74,51 @@ def command(
         bool, typer.Option("-q", "--quiet", help="Print the text and nothing else.")
     ] = False,
 ) -> None:
-    """Continue a text.
+    """Continue a text, or chat.
 
     The continuation goes to standard output as it comes, after the prompt if that is a terminal;
     speed and memory go to standard error. Ctrl-C ends it and keeps what there is.
     """
-    text = read_text(prompt, "PROMPT", EXAMPLE)
+    typed = chat and prompt is None and sys.stdin is not None and sys.stdin.isatty()
+    _check_doors(chat=chat, typed=typed, system=system, json=json, logprobs=logprobs)
+    text = "" if typed else read_text(prompt, "PROMPT", CHAT_EXAMPLE if chat else EXAMPLE)
     from lapwing.engine.request import GenerationRequest
 
-    wishes: dict[str, Any] = {
+    asked: dict[str, Any] = {
         "max_tokens": max_tokens,
         "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "typical_p": typical_p,
+        "repetition_penalty": repetition_penalty,
+        "presence_penalty": presence_penalty,
+        "frequency_penalty": frequency_penalty,
+        "logit_bias": _biases(logit_bias or ()),
         "seed": seed,
         "stop": tuple(stop or ()),
+        "ignore_eos": ignore_eos,
+        "logprobs": logprobs,
     }
+    wishes = {name: value for name, value in asked.items() if value is not None}
     GenerationRequest.of(wishes)  # a mistake is told before a model is loaded
+    if chat:
+        _check_template(model, revision, quiet=quiet)
     with loaded(model, dtype, threads, revision, quiet=quiet) as network:
-        stream = network.stream(text, **wishes)
-        interrupted = _drain(stream) if json else _print_stream(stream, text)
+        if typed:
+            converse(network, system, wishes, quiet=quiet)
+            return
+        if chat:
+            said = [*opening(system), {"role": "user", "content": text}]
+            stream, before = network.chat_stream(said, **wishes), ""
+        else:
+            stream, before = network.stream(text, **wishes), text
+        interrupted = drain(stream) if json else print_stream(stream, before)
         result = stream.result
         if json:
             print_json(_report(model, network, result))
         elif not quiet:
-            say(styled(f"{_closing_line(result)} · {at_work(network)}", DIM, sys.stderr))
+            say_how_it_went(result, network)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
     if result.backend != "reference" and not quiet:
@@ -98,44 +127,39 @@ def command(
         introduce_compiled(result.backend, result.isa, result.threads)
 
 
-def _drain(stream: TextStream) -> bool:
-    """Runs to the end; True if Ctrl-C came first."""
-    try:
-        for _ in stream:
-            pass
-    except KeyboardInterrupt:
-        return True
-    return False
+def _check_doors(
+    *, chat: bool, typed: bool, system: str | None, json: bool, logprobs: int | None
+) -> None:
+    """Raises RequestError for options that do not go together."""
+    if system is not None and not chat:
+        raise RequestError("--system is for conversations: add --chat.")
+    if typed and json:
+        raise RequestError(f"--json prints one answer. Give a message:  {CHAT_EXAMPLE} --json")
+    if logprobs is not None and not json:
+        raise RequestError("--logprobs are printed with --json: add it.")
 
 
-def _print_stream(stream: TextStream, prompt: str) -> bool:
-    """Prints the pieces and a line end; True if Ctrl-C came first."""
-    interrupted, printed = False, 0
-    if sys.stdout.isatty():
-        write(styled(prompt, DIM, sys.stdout))
-    try:
-        for chunk in stream:
-            printed += len(chunk.text)
-            write(chunk.text)
-    except KeyboardInterrupt:
-        interrupted = True
-    rest = stream.result.text[printed:]  # a piece that was made, and interrupted on its way here
-    write(rest if stream.result.text.endswith("\n") else rest + "\n")
-    return interrupted
+def _check_template(model: str, revision: str | None, *, quiet: bool) -> None:
+    """Raises RequestError for a model that has none, before its weights are read."""
+    from lapwing.text.chat import ChatTemplate
+    from lapwing.weights.hub import locate
+
+    ChatTemplate.need(locate(model, revision, progress=not quiet))
 
 
-def _closing_line(result: GenerationResult) -> str:
-    from lapwing.backends.machine import peak_resident_bytes
-
-    times, peak = result.timings, peak_resident_bytes()
-    parts = [
-        f"{counted(len(result.tokens), 'token')} ({result.finish_reason})",
-        f"prefill {format_rate(times.prefill_tps)}",
-        f"decode {format_rate(times.decode_tps)}",
-        f"TTFT {'–' if times.ttft_s is None else format_seconds(times.ttft_s)}",
-        f"peak memory {'–' if peak is None else format_bytes(peak)}",
-    ]
-    return " · ".join(parts)
+def _biases(texts: Sequence[str]) -> dict[int, float]:
+    """`["42=-1.5"]` → `{42: -1.5}`."""
+    result: dict[int, float] = {}
+    for text in texts:
+        token, _, number = text.partition("=")
+        try:
+            result[int(token)] = float(number)
+        except ValueError:
+            raise RequestError(
+                f"--logit-bias: expected a token id and a number, as in 42=-1.5; got {text!r}. "
+                "lapwing tokenize shows ids."
+            ) from None
+    return result
 
 
 def _report(name: str, model: Model, result: GenerationResult) -> dict[str, Any]:

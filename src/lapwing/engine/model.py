@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Ranked,
     )
     from lapwing.layers.kv_cache import KVCache
+    from lapwing.text.chat import ChatTemplate
     from lapwing.text.tokenizer import Tokenizer
 
 Ids = Sequence[int]
@@ -123,6 +124,31 @@ class Model:
     def stream(self, prompt: str | Ids, **arguments: Any) -> TextStream:
         """See CausalModel."""
         self._cannot("stream")
+
+    def batch_generate(
+        self,
+        prompts: Iterable[str | Ids],
+        arguments: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        batch_size: int = 32,
+        on_result: Callable[[int, GenerationResult], None] | None = None,
+        **common: Any,
+    ) -> list[GenerationResult]:
+        """See CausalModel."""
+        self._cannot("batch_generate")
+
+    @property
+    def chat_template(self) -> ChatTemplate:
+        """See CausalModel."""
+        self._cannot("chat")
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], **arguments: Any) -> GenerationResult:
+        """See CausalModel."""
+        self._cannot("chat")
+
+    def chat_stream(self, messages: Sequence[Mapping[str, Any]], **arguments: Any) -> TextStream:
+        """See CausalModel."""
+        self._cannot("chat_stream")
 
     def kv_cache(self, capacity: int | None = None) -> KVCache:
         """See CausalModel."""

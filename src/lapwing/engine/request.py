@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from lapwing.engine.sampling import check_temperature
+from lapwing.engine import sampling
+from lapwing.engine.checks import flag, strings, token_ids, whole, within
 from lapwing.errors import RequestError
 
 DEFAULT_MAX_TOKENS = 128
@@ -15,8 +15,18 @@ DEFAULT_MAX_TOKENS = 128
 # Hugging Face's spellings of the same wishes.
 SPELLINGS = {"max_new_tokens": "max_tokens", "torch_dtype": "dtype", "stop_strings": "stop"}
 
+# Field of GenerationRequest → how a caller's value is checked; of dtype, by the model.
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    **sampling.CHECKS,
+    "max_tokens": lambda name, value: None if value is None else whole(name, value, 1),
+    "stop": strings,
+    "stop_token_ids": token_ids,
+    "ignore_eos": flag,
+    "logprobs": lambda name, value: None if value is None else whole(name, value, 0),
+}
 
-def canonical(arguments: dict[str, Any]) -> dict[str, Any]:
+
+def canonical(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments with Hugging Face's spellings replaced by ours."""
     result: dict[str, Any] = {}
     for key, value in arguments.items():
@@ -27,27 +37,30 @@ def canonical(arguments: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-@dataclass(frozen=True)
-class GenerationRequest:
-    """One continuation.
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest(sampling.Sampling):
+    """One continuation; how its tokens are drawn is described in Sampling.
 
     max_tokens: None takes 128, or what the context has room for if that is less; a number that does
-    not fit is refused. temperature 0 is greedy. dtype: precision of the passes, if not the model's.
+    not fit is refused. stop: strings that the text ends before. stop_token_ids: tokens that end it
+    besides the model's own, which ignore_eos makes tokens like any other. logprobs: None for none,
+    0 for those of the tokens, n for those of the n likeliest in each place, too. dtype: precision
+    of the passes, if not the model's.
     """
 
     max_tokens: int | None = None
-    temperature: float = 0.0
-    seed: int | None = None
-    stop: tuple[str, ...] = field(default=())
-    dtype: str | None = None
+    stop: tuple[str, ...] = ()
+    stop_token_ids: frozenset[int] = frozenset()
     ignore_eos: bool = False
+    logprobs: int | None = None
+    dtype: str | None = None
 
     @classmethod
-    def of(cls, arguments: dict[str, Any]) -> GenerationRequest:
+    def of(cls, arguments: Mapping[str, Any]) -> GenerationRequest:
         """From keyword arguments, Hugging Face's spellings included. Raises RequestError."""
         values = canonical(arguments)
         if "do_sample" in values:
-            if not values.pop("do_sample"):
+            if not flag("do_sample", values.pop("do_sample")):
                 values["temperature"] = 0.0
             values.setdefault("temperature", 1.0)  # as transformers has it
         known = cls.__dataclass_fields__.keys()
@@ -56,12 +69,19 @@ class GenerationRequest:
             raise RequestError(
                 f"unknown argument {unknown[0]!r}; expected some of {', '.join(known)}"
             )
-        for key, least in (("max_tokens", 1), ("seed", 0)):
-            if values.get(key) is not None:
-                values[key] = _whole(key, values[key], least)
-        values["temperature"] = check_temperature(values.get("temperature", 0.0))
-        values["stop"] = _stops(values.get("stop", ()))
+        for key, check in CHECKS.items():
+            if key in values:
+                values[key] = check(key, values[key])
         return cls(**values)
+
+    def check_vocabulary(self, V: int) -> None:
+        """Raises RequestError for tokens that a vocabulary of V has not."""
+        within("logit_bias", self.logit_bias, V)
+        within("stop_token_ids", self.stop_token_ids, V)
+        if self.logprobs is not None and self.logprobs > V:
+            raise RequestError(
+                f"logprobs: expected at most the vocabulary's {V} tokens, got {self.logprobs}"
+            )
 
     def room(self, prompt_tokens: int, context_length: int) -> int:
         """Tokens to make at most. Raises RequestError with the numbers where they do not fit."""
@@ -80,26 +100,3 @@ class GenerationRequest:
                 f"{context_length}. Ask for at most {room}."
             )
         return self.max_tokens
-
-
-def _whole(key: str, value: Any, least: int) -> int:
-    """A whole number of any kind, NumPy's included."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or number < least:
-        raise RequestError(f"{key}: expected a whole number ≥ {least}, got {value!r}")
-    return number
-
-
-def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
-    if stop is None:
-        return ()
-    if not isinstance(stop, Iterable):
-        raise RequestError(f"stop: expected non-empty strings, got {stop!r}")
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    for text in stops:
-        if not isinstance(text, str) or not text:
-            raise RequestError(f"stop: expected non-empty strings, got {text!r}")
-    return stops

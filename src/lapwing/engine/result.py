@@ -15,7 +15,8 @@ class Timings:
     """Seconds, from monotonic clocks. None: there was nothing to measure.
 
     ttft_s: from the call to the first non-empty text, tokenization included. tpot_s: from the first
-    token to the last, per token after the first.
+    token to the last, per token after the first. In a batch a pass is of several answers, and its
+    time is that of each.
     """
 
     load_s: float
@@ -29,11 +30,34 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A token, its text, and the natural logarithm of its probability."""
+
+    token_id: int
+    token: str
+    logprob: float
+
+
+@dataclass(frozen=True)
+class TokenLogprob(Candidate):
+    """A token of the answer, and the likeliest in its place, best first.
+
+    Probabilities are the model's: softmax of its logits, before penalties, temperature and filters.
+    """
+
+    top: list[Candidate]
+
+
+@dataclass(frozen=True)
 class StreamChunk:
-    """A piece of the answer: whole characters, and the token that completed them."""
+    """A piece of the answer: whole characters, and the token that completed them.
+
+    logprobs: of the tokens since the piece before; None where none were asked for.
+    """
 
     text: str
     token: int | None
+    logprobs: list[TokenLogprob] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,7 @@ class GenerationResult:
     isa: str
     threads: int
     seed: int | None
+    logprobs: list[TokenLogprob] | None = None  # one a token; None where none were asked for
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -29,9 +29,13 @@ class Session:
 
     def prefill(self, ids: Sequence[int], precision: str) -> Floats:
         """Makes the timeline exactly `ids` → logits [V] of the last; what is cached is reused."""
-        keep = min(self.cache.common_prefix(ids), len(ids) - 1)
+        return self.feed(self.rewind(ids), precision)
+
+    def rewind(self, ids: Sequence[int]) -> Sequence[int]:
+        """Cuts the timeline to what it shares with `ids` → the rest of them, at least one."""
+        keep = self.cache.reusable(ids)
         self.cache.truncate(keep)
-        return self.feed(ids[keep:], precision)
+        return ids[keep:]
 
 
 def run(
@@ -51,14 +55,18 @@ def run(
         pieces = [sequences[i][begin:end] for i, begin, end in group]
         step = Step.of(pieces, [caches[i] for i, _, _ in group], precision)
         h = model(step)
-        at = 0
-        for i, begin, end in group:
-            h_piece = h[at : at + end - begin]
-            at += end - begin
-            if not last_only:
-                rows[i].append(model.logits(h_piece, precision))
-            elif end == len(sequences[i]):
-                rows[i].append(model.logits(h_piece[-1:], precision))
+        ends = np.cumsum(step.lengths)
+        if not last_only:
+            parts = np.split(model.logits(h, precision), ends[:-1])
+            for (i, _, _), part in zip(group, parts, strict=True):
+                rows[i].append(part)
+            continue
+        # The head is the largest matrix: it is read once for all that are complete.
+        complete = [at for at, (i, _, end) in enumerate(group) if end == len(sequences[i])]
+        if complete:
+            logits = model.logits(h[ends[complete] - 1], precision)
+            for at, row in zip(complete, logits, strict=True):
+                rows[group[at][0]].append(row[np.newaxis])
     return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in rows]
 
 

@@ -26,7 +26,7 @@ from lapwing.models.llama import (
     read_shape,
     read_window,
 )
-from lapwing.models.rope import Rope, read_rope, rope_of
+from lapwing.models.rope import Rope, read_rope, refuse_two_scalings, rope_of
 from lapwing.weights.scope import Scope
 
 SLIDING, FULL = "sliding_attention", "full_attention"
@@ -69,6 +69,7 @@ def read_gemma3_config(config: Mapping[str, Any], where: str) -> GemmaConfig:
     kinds = read_layer_types(
         read, config, [SLIDING if (i + 1) % pattern else FULL for i in range(n_layers)]
     )
+    read.refuse("attn_logit_softcapping", [None], "transformers does not apply it in Gemma 3")
     ropes = _gemma3_ropes(read, config, where, shape)
     return _finish(read, config, shape, kinds, ropes, caps=(0.0, 0.0), qk_norm=True)
 
@@ -104,12 +105,14 @@ def _gemma3_ropes(
     if not isinstance(given, dict):
         raise read.error("rope_parameters", f"expected an object, got {given!r}")
     local: Mapping[str, Any]
-    if isinstance(given.get(FULL), dict) or isinstance(given.get(SLIDING), dict):
-        local, whole = given.get(SLIDING) or {}, given.get(FULL) or {}
-        key = "rope_parameters"
+    if given and set(given) - {FULL, SLIDING}:
+        raise read.error("rope_parameters", f"expected one for {SLIDING} and one for {FULL}")
+    local = given.get(SLIDING) or {"rope_theta": config.get("rope_local_base_freq", 10000.0)}
+    if given:
+        whole, key = given.get(FULL) or {}, "rope_parameters"
+        refuse_two_scalings(config, read)
     else:
-        scaling = config.get("rope_scaling") or given
-        local = {"rope_theta": config.get("rope_local_base_freq", 10000.0)}
+        scaling = config.get("rope_scaling") or {}
         whole = {"rope_theta": config.get("rope_theta", 1_000_000.0), **scaling}
         key = "rope_scaling"
     where = f"{where}: {key}"

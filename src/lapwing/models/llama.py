@@ -154,6 +154,7 @@ def finish_config(
     layer_ropes: tuple[int | None, ...] | None = None,
     windows: tuple[int, ...] = (),
     rope_theta: float = 10000.0,
+    partial: bool = False,
     **others: Any,
 ) -> LlamaConfig:
     """One rope for all layers unless `layer_ropes` says otherwise; deals with the other keys."""
@@ -164,6 +165,7 @@ def finish_config(
         head_dim=shape["head_dim"],
         max_position_embeddings=shape["max_position_embeddings"],
         rope_theta=rope_theta,
+        partial=partial,
     )
     n_layers = shape["num_hidden_layers"]
     finish_keys(read)
@@ -186,8 +188,10 @@ def finish_keys(read: ConfigReader) -> None:
 
 
 def read_window(read: ConfigReader, config: Mapping[str, Any], default: int) -> int:
-    """`sliding_window`; null and 0 are none. transformers' default where the key is missing."""
-    window = read.get("sliding_window", default, at_least=0)
+    """`sliding_window`: null is none (0 here), transformers' default where the key is missing."""
+    window = read.get("sliding_window", default)
+    if window < 1 and read.has("sliding_window"):
+        raise read.error("sliding_window", f"expected null or at least 1, got {window}")
     return 0 if "sliding_window" in config and config["sliding_window"] is None else window
 
 

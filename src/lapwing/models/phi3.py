@@ -34,4 +34,4 @@ def read_phi3_config(config: Mapping[str, Any], where: str) -> LlamaConfig:
     for key in ("full_attn_mod", "interpolate_factor"):
         read.refuse(key, [1], "transformers reads it as 1, too")
     windows = (window,) * int(shape["num_hidden_layers"])
-    return finish_config(read, config, where, shape, windows=windows, fused=True)
+    return finish_config(read, config, where, shape, windows=windows, partial=True, fused=True)

@@ -116,16 +116,24 @@ def read_rope(
     head_dim: int,
     max_position_embeddings: int,
     rope_theta: float = 10000.0,
+    partial: bool = False,
 ) -> Rope:
-    """Of `rope_parameters`, or of `rope_theta` and `rope_scaling` as older files have them."""
+    """Of `rope_parameters`, or of `rope_theta` and `rope_scaling` as older files have them.
+
+    partial: the family may turn a part of each head only.
+    """
     read.ignore("rope_parameters", "rope_scaling", "rope_theta", "partial_rotary_factor")
     read.ignore("original_max_position_embeddings")
     key = "rope_parameters" if config.get("rope_parameters") else "rope_scaling"
+    refuse_two_scalings(config, read)
     given = config.get(key) or {}
     if not isinstance(given, dict):
         raise read.error(key, f"expected an object, got {given!r}")
     if any(isinstance(value, dict) for value in given.values()):
         raise read.error(key, "one for each kind of layer is not supported in this family")
+    share = given.get("partial_rotary_factor", config.get("partial_rotary_factor"))
+    if share not in (None, 1) and not partial:
+        raise read.error("partial_rotary_factor", f"{share!r} is not supported in this family")
     outer = {
         name: config[name]
         for name in ("rope_theta", "partial_rotary_factor", "original_max_position_embeddings")
@@ -139,6 +147,13 @@ def read_rope(
         rope_theta=rope_theta,
         original=config.get("original_max_position_embeddings"),
     )
+
+
+def refuse_two_scalings(config: Mapping[str, Any], read: ConfigReader) -> None:
+    """Where both generations are in a file, they must say the same."""
+    old, new = config.get("rope_scaling"), config.get("rope_parameters")
+    if old and new and old != new:
+        raise read.error("rope_scaling", "differs from 'rope_parameters'; remove one of them")
 
 
 def rope_of(
@@ -206,9 +221,8 @@ def rope_of(
 
 
 def _attention_factor(read: ConfigReader, rope_type: str, factor: float, length: int) -> float:
-    given = read.get("attention_factor", 0.0, at_least=0)
-    if given:
-        return given
+    if read.has("attention_factor"):
+        return read.get("attention_factor", 1.0, at_least=1e-6)
     if rope_type == "longrope":
         return 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(length))
     mscale = read.get("mscale", 0.0)

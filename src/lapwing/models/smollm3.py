@@ -41,7 +41,10 @@ def read_smollm3_config(config: Mapping[str, Any], where: str) -> LlamaConfig:
     if not isinstance(turned, list) or len(turned) != n_layers or set(turned) - {0, 1}:
         raise read.error("no_rope_layers", f"expected {n_layers} of 0 and 1, got {turned!r}")
     window = read_window(read, config, 0)
-    window = window if read.get("use_sliding_window", False) else 0
+    used = read.get("use_sliding_window", False)
+    if window and not used and "sliding_attention" in (config.get("layer_types") or ()):
+        raise read.error("use_sliding_window", "false, but layer_types has sliding_attention")
+    window = window if used else 0
     kinds = read_layer_types(
         read,
         config,

@@ -67,11 +67,14 @@ class Tokenizer:
         """Number of tokens, added ones included; a model may be padded to more."""
         return self.raw.get_vocab_size(with_added_tokens=True)
 
-    def encode(self, text: str) -> list[int]:
-        """Raises RequestError for text that cannot be UTF-8, with the position."""
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        """Raises RequestError for text that cannot be UTF-8, with the position.
+
+        Without `add_special_tokens` only those come in that the text itself spells.
+        """
         _check_text(text, "text")
         with rust_errors("the text could not be encoded"):
-            return self.raw.encode(text).ids
+            return self.raw.encode(text, add_special_tokens=add_special_tokens).ids
 
     def encode_texts(
         self, texts: Sequence[str | tuple[str, str]], max_length: int | None = None

@@ -283,7 +283,7 @@ def test_families_refuse_each_others_verbs(
     tiny_encoders: TinyEncoders, tiny_models: TinyModels
 ) -> None:
     encoder, decoder = tiny_encoders.load("fill_bert", text=True), tiny_models.load()
-    for verb in ("generate", "stream", "forward", "forward_with_kv_cache"):
+    for verb in ("generate", "stream", "batch_generate", "forward", "forward_with_kv_cache"):
         with pytest.raises(RequestError, match=f"{verb}: .* is a text encoder .*embed, fill_mask"):
             getattr(encoder, verb)([1, 2])
     with pytest.raises(RequestError, match=r"kv_cache: .* is a text encoder"):

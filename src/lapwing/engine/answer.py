@@ -1,0 +1,146 @@
+"""One answer as it grows: logits in, the next token and pieces of text out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from lapwing.backends.base import Floats
+from lapwing.engine.logprobs import Spell, token_logprob
+from lapwing.engine.request import GenerationRequest
+from lapwing.engine.result import (
+    FinishReason,
+    GenerationResult,
+    StreamChunk,
+    Timings,
+    TokenLogprob,
+)
+from lapwing.engine.sampling import Sampler
+from lapwing.text.stream import StopStrings, StreamDecoder
+
+Clock = Callable[[], float]
+
+
+class Answer:
+    """The continuation of one prompt. `pending` are the tokens whose logits it waits for.
+
+    eos: what ends it besides the request's own tokens. spell: a token's text.
+    """
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        request: GenerationRequest,
+        *,
+        max_tokens: int,
+        eos: frozenset[int],
+        decoder: StreamDecoder | None,
+        spell: Spell,
+        precision: str,
+        describe: Callable[..., GenerationResult],
+        started_s: float,
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        self.prompt, self.pending, self.precision = prompt, prompt, precision
+        self.capacity = len(prompt) + max_tokens
+        self.finished = False
+        self._request, self._max_tokens = request, max_tokens
+        self._ends = request.stop_token_ids | (frozenset() if request.ignore_eos else eos)
+        self._decoder, self._spell, self._describe = decoder, spell, describe
+        self._stops = StopStrings(request.stop)
+        self._sample = Sampler(request, prompt)
+        self._texts: list[str] = []
+        self._tokens: list[int] = []
+        self._logprobs: list[TokenLogprob] = []
+        self._told = 0  # of the logprobs
+        self._finish_reason: FinishReason = "interrupted"
+        self._clock = clock
+        self._started_s = self._ended_s = self._prefill_began_s = started_s
+        self._prefilled_s: float | None = None
+        self._prefill_tokens = 0
+        self._first_text_s: float | None = None
+        self._first_token_s: float | None = None
+        self._last_token_s: float | None = None
+
+    def begin(self, pending: Sequence[int]) -> None:
+        """Its first pass is about to run, over the part of the prompt that no cache holds."""
+        self.pending, self._prefill_tokens = pending, len(pending)
+        self._prefill_began_s = self._clock()
+
+    def take(self, logits: Floats) -> list[StreamChunk]:
+        """Logits [V] behind `pending` → pieces of text, where the next token completes any.
+
+        Afterwards that token is pending, or the answer is finished.
+        """
+        if self._prefilled_s is None:
+            self._prefilled_s = self._clock()
+        token = self._sample(logits)
+        self._last_token_s = self._clock()
+        if self._first_token_s is None:
+            self._first_token_s = self._last_token_s
+        self._tokens.append(token)
+        self.pending = self._tokens[-1:]
+        if self._request.logprobs is not None:
+            self._logprobs.append(token_logprob(logits, token, self._request.logprobs, self._spell))
+        if token in self._ends:
+            return self._finish("stop", [])
+        text, hit = self._stops.push("" if self._decoder is None else self._decoder.push(token))
+        chunks = [self._chunk(text, token)] if text or self._decoder is None else []
+        if hit is not None:
+            return self._finish("stop", chunks, cut=True)
+        if len(self._tokens) == self._max_tokens:
+            return self._finish("length", chunks)
+        return chunks
+
+    def _finish(
+        self, reason: FinishReason, chunks: list[StreamChunk], *, cut: bool = False
+    ) -> list[StreamChunk]:
+        """`cut`: what follows a stop string is no text."""
+        self.finished, self._finish_reason = True, reason
+        if not cut:
+            text, hit = self._stops.push("" if self._decoder is None else self._decoder.flush())
+            text += "" if hit else self._stops.flush()
+            if text:
+                chunks.append(self._chunk(text, None))
+        self._ended_s = self._clock()
+        return chunks
+
+    def _chunk(self, text: str, token: int | None) -> StreamChunk:
+        self._ended_s = self._clock()
+        if text:
+            self._texts.append(text)
+            if self._first_text_s is None:
+                self._first_text_s = self._ended_s
+        if self._request.logprobs is None:
+            return StreamChunk(text, token)
+        untold, self._told = self._logprobs[self._told :], len(self._logprobs)
+        return StreamChunk(text, token, untold)
+
+    @property
+    def result(self) -> GenerationResult:
+        """The answer so far; `interrupted` until it has ended by itself."""
+        prefill_s = (self._prefilled_s or self._ended_s) - self._prefill_began_s
+        decode_s, after_first = 0.0, max(0, len(self._tokens) - 1)
+        if self._first_token_s is not None and self._last_token_s is not None:
+            decode_s = self._last_token_s - self._first_token_s
+        first = self._first_text_s
+        timings = Timings(
+            load_s=0.0,
+            prefill_s=prefill_s,
+            decode_s=decode_s,
+            ttft_s=None if first is None else first - self._started_s,
+            tpot_s=decode_s / after_first if after_first else None,
+            prefill_tps=self._prefill_tokens / prefill_s if prefill_s > 0 else None,
+            decode_tps=after_first / decode_s if decode_s > 0 else None,
+            total_s=self._ended_s - self._started_s,
+        )
+        return self._describe(
+            text="".join(self._texts),
+            tokens=list(self._tokens),
+            prompt_tokens=len(self.prompt),
+            finish_reason=self._finish_reason,
+            timings=timings,
+            dtype=self.precision,
+            seed=self._request.seed,
+            logprobs=None if self._request.logprobs is None else list(self._logprobs),
+        )

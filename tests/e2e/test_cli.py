@@ -15,7 +15,7 @@ from e2e.command import User
 from lapwing.cli.app import COMMANDS
 from lapwing.cli.main import main, take_debug
 
-HEAVY = {"numpy", "tokenizers", "huggingface_hub", "rich", "lapwing._native", "torch"}
+HEAVY = {"numpy", "tokenizers", "huggingface_hub", "jinja2", "rich", "lapwing._native", "torch"}
 
 
 @pytest.fixture

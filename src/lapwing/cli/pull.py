@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,19 +72,18 @@ def _print_plan(plan: DownloadPlan) -> None:
     what = f"{plan.repo_id}@{plan.revision}{commit}: {format_bytes(plan.total_bytes)}"
     if plan.remaining_bytes:
         print(f"{what}, {format_bytes(plan.remaining_bytes)} to fetch")
-        print(_room(), flush=True)
+        print(_room(plan), flush=True)
     else:
         print(f"{what}, all of it here", flush=True)
 
 
-def _room() -> str:
+def _room(plan: DownloadPlan) -> str:
     """`'24.1 GiB free on the disk of …'`: of the hub's cache, which need not be there yet."""
-    from huggingface_hub import constants
+    from lapwing.weights.hub import free_disk
 
-    cache = Path(constants.HF_HUB_CACHE)
-    try:
-        existing = next(path for path in (cache, *cache.parents) if path.exists())
-        free = format_bytes(shutil.disk_usage(existing).free)
-    except OSError:
-        free = "unknown"
-    return f"{free} free on the disk of {cache}"
+    disk = free_disk(plan)
+    return (
+        "room on the disk: unknown"
+        if disk is None
+        else (f"{format_bytes(disk[1])} free on the disk of {disk[0]}")
+    )

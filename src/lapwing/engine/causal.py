@@ -192,7 +192,8 @@ class CausalModel(Model):
         text = isinstance(prompt, str)
         if isinstance(prompt, (bytes, bytearray)) or not hasattr(prompt, "__iter__"):
             raise RequestError(f"prompt: expected text or token ids, got {prompt!r}")
-        ids = self._checked(self.tokenizer.encode(cast(str, prompt)) if text else list(prompt))
+        given = self.tokenizer.encode(cast(str, prompt)) if text else list(prompt)
+        ids = checked_ids(given, self.config.vocab_size)
         if not ids:
             ids = self._begin_of_text()
         has_text = text or self._tokenizer.exception() is None

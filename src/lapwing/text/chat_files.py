@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lapwing.errors import TokenizerError
-from lapwing.text.tokenizer_files import _named_tokens, _read, _read_object, _read_settings
+from lapwing.text.tokenizer_files import named_tokens, read_file, read_object, read_settings
 
 TEMPLATE, SETTINGS, PROCESSOR = "chat_template.jinja", "tokenizer_config.json", "chat_template.json"
 MORE_TEMPLATES = "additional_chat_templates"
@@ -14,7 +14,7 @@ DEFAULT = "default"
 
 def read_special_tokens(directory: Path) -> dict[str, str]:
     """`bos_token` and its like → text, as far as the settings name them."""
-    return _named_tokens(_read_settings(directory))
+    return named_tokens(read_settings(directory))
 
 
 def read_chat_templates(directory: Path) -> dict[str, str]:
@@ -35,7 +35,7 @@ def read_chat_templates(directory: Path) -> dict[str, str]:
 
 
 def _templates_of(path: Path) -> dict[str, str]:
-    value = _read_object(path).get("chat_template")
+    value = read_object(path).get("chat_template")
     if value is None:
         return {}
     if isinstance(value, str):
@@ -52,7 +52,7 @@ def _templates_of(path: Path) -> dict[str, str]:
 
 def _read_text(path: Path) -> str:
     try:
-        return _read(path).decode("utf-8")
+        return read_file(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise TokenizerError(
             f"{path}: not UTF-8 text (byte {error.start}). Fetch the file again."

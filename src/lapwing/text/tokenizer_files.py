@@ -42,7 +42,7 @@ def read_tokenizer(directory: Path) -> tokenizers.Tokenizer:
 def _read_tokenizer_json(path: Path) -> tokenizers.Tokenizer:
     import tokenizers
 
-    raw = _read(path)
+    raw = read_file(path)
     with rust_errors(f"{path}: not a valid tokenizer file", "Fetch the file again."):
         return tokenizers.Tokenizer.from_buffer(raw)
 
@@ -52,7 +52,7 @@ def _read_byte_level_bpe(directory: Path) -> tokenizers.Tokenizer:
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers, processors
 
-    vocab = _read_object(directory / VOCAB)
+    vocab = read_object(directory / VOCAB)
     for token, token_id in vocab.items():
         if type(token_id) is not int or not 0 <= token_id < 2**32:
             raise TokenizerError(
@@ -63,11 +63,11 @@ def _read_byte_level_bpe(directory: Path) -> tokenizers.Tokenizer:
     merges = list(_read_merges(directory / MERGES))
     with rust_errors(f"{directory / MERGES}: does not fit {VOCAB}", "Fetch both files again."):
         raw = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=merges))
-    config = _read_settings(directory)
+    config = read_settings(directory)
     prefix = config.get("add_prefix_space") is True
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     raw.decoder = decoders.ByteLevel()
-    special = {"eos_token": "<|endoftext|>", **_named_tokens(config)}
+    special = {"eos_token": "<|endoftext|>", **named_tokens(config)}
     cls, sep = special.get("cls_token"), special.get("sep_token")
     if cls in vocab and sep in vocab:
         raw.post_processor = processors.RobertaProcessing(
@@ -93,8 +93,8 @@ def _read_wordpiece(directory: Path) -> tokenizers.Tokenizer:
     path = directory / PIECES
     pieces = _read_lines(path)
     vocab = {piece: index for index, piece in enumerate(pieces)}
-    config = _read_settings(directory)
-    special = {**BERT_TOKENS, **_named_tokens(config)}
+    config = read_settings(directory)
+    special = {**BERT_TOKENS, **named_tokens(config)}
     for key in ("unk_token", "cls_token", "sep_token"):
         if special[key] not in vocab:
             raise TokenizerError(f"{path}: has no {special[key]!r}. Fetch the file again.")
@@ -115,28 +115,28 @@ def _read_wordpiece(directory: Path) -> tokenizers.Tokenizer:
 
 def read_mask_token(directory: Path, raw: tokenizers.Tokenizer) -> str | None:
     """What stands for a missing word: named in the settings, else BERT's or RoBERTa's."""
-    named = _named_tokens(_read_settings(directory)).get("mask_token")
+    named = named_tokens(read_settings(directory)).get("mask_token")
     candidates = (named or "", *MASK_TOKENS)
     return next((token for token in candidates if raw.token_to_id(token) is not None), None)
 
 
 def read_max_length(directory: Path) -> int | None:
     """Tokens of a text the tokenizer's settings allow; those that mean no limit are 10^30."""
-    length = _read_settings(directory).get("model_max_length")
+    length = read_settings(directory).get("model_max_length")
     return length if type(length) is int and 0 < length < NO_LIMIT else None
 
 
-def _read_settings(directory: Path) -> dict[str, Any]:
+def read_settings(directory: Path) -> dict[str, Any]:
     """special_tokens_map.json under tokenizer_config.json; {} without either."""
     files = (directory / "special_tokens_map.json", directory / "tokenizer_config.json")
     settings: dict[str, Any] = {}
     for path in files:
         if path.is_file():
-            settings |= _read_object(path)
+            settings |= read_object(path)
     return settings
 
 
-def _named_tokens(settings: dict[str, Any]) -> dict[str, str]:
+def named_tokens(settings: dict[str, Any]) -> dict[str, str]:
     """`cls_token` and its like → text."""
     named = {key: _content(value) for key, value in settings.items() if key.endswith("_token")}
     return {key: text for key, text in named.items() if text}
@@ -151,7 +151,7 @@ def _content(token: object) -> str:
 def _read_lines(path: Path) -> list[str]:
     """Without the end of the last one."""
     try:
-        lines = _read(path).decode("utf-8").split("\n")
+        lines = read_file(path).decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise TokenizerError(
             f"{path}: not UTF-8 text (byte {error.start}). Fetch the file again."
@@ -173,9 +173,10 @@ def _read_merges(path: Path) -> Iterator[tuple[str, str]]:
         yield pair[0], pair[1]
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; raises TokenizerError for anything else."""
     try:
-        value = json.loads(_read(path).decode("utf-8"))
+        value = json.loads(read_file(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise TokenizerError(f"{path}: not valid JSON: {error}. Fetch the file again.") from None
     if not isinstance(value, dict):
@@ -183,7 +184,8 @@ def _read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Not empty; raises TokenizerError."""
     try:
         raw = path.read_bytes()
     except OSError as error:

@@ -25,6 +25,8 @@ SMALL_FILES = (
     "vocab.json",
     "merges.txt",
     "vocab.txt",
+    "chat_template.jinja",
+    "chat_template.json",
     MODULES,
     LIMITS,
     PROMPTS,

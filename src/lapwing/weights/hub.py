@@ -256,12 +256,18 @@ def _expand(text: str) -> Path:
         return Path(text)
 
 
-def _refuse_full_disk(plan: DownloadPlan) -> None:
+def free_disk(plan: DownloadPlan) -> tuple[Path, int] | None:
+    """A directory of the disk that the download goes to, and its free bytes."""
     cache = _repo_cache(plan.repo_id)
     existing = next((path for path in (cache, *cache.parents) if exists(path)), None)
-    if existing is None:
+    return None if existing is None else (existing, shutil.disk_usage(existing).free)
+
+
+def _refuse_full_disk(plan: DownloadPlan) -> None:
+    disk = free_disk(plan)
+    if disk is None:
         return
-    free = shutil.disk_usage(existing).free
+    existing, free = disk
     if free < plan.remaining_bytes:
         raise ModelNotFoundError(
             f"{plan.repo_id}: the download needs {format_bytes(plan.remaining_bytes)}, but the "

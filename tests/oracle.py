@@ -67,6 +67,15 @@ class Oracle:
             output = self._model(self._torch.tensor([list(ids)]), use_cache=False)
         return np.asarray(output.logits[0].numpy(), np.float32)
 
+    def hidden_states(self, ids: Sequence[int]) -> list[FloatArray]:
+        """h [L, D] of one sequence: embedded, then after each layer but the last."""
+        with self._torch.no_grad():
+            output = self._model(
+                self._torch.tensor([list(ids)]), use_cache=False, output_hidden_states=True
+            )
+        # transformers gives the last layer's after the final norm
+        return [np.asarray(h[0].numpy(), np.float32) for h in output.hidden_states[:-1]]
+
     def padded_logits(self, ids: IntArray, attention_mask: IntArray) -> FloatArray:
         """Logits [B, L, V]; positions count real tokens only, as `generate` does."""
         mask = self._torch.from_numpy(attention_mask)

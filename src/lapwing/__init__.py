@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from lapwing.layers.kv_cache import KVCache
+    from lapwing.weights.lazy import LazyTensor
 
 _HOMES = {
     "load": "lapwing.engine.load",
@@ -47,6 +48,7 @@ _HOMES = {
     "TokenLogprob": "lapwing.engine.result",
     "sample_token": "lapwing.engine.sampling",
     "KVCache": "lapwing.layers.kv_cache",
+    "LazyTensor": "lapwing.weights.lazy",
     **dict.fromkeys(
         (
             "BackendError",
@@ -72,6 +74,7 @@ __all__ = [
     "GenerationResult",
     "KVCache",
     "LapwingError",
+    "LazyTensor",
     "Model",
     "ModelNotFoundError",
     "RequestError",

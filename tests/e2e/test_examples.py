@@ -72,3 +72,22 @@ def test_bert_quantization_prints_measured_numbers(tmp_path: Path) -> None:
         assert cosine > 0.95
     measured = [measured_mb for _, measured_mb, _, _ in levels.values()]
     assert measured == sorted(measured, reverse=True)
+
+
+def test_lazy_tensor_says_what_is_loaded(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "lazy_tensor.py"],
+        env=User(tmp_path).environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    known, read, released, layers, gone = done.stdout.splitlines()
+    assert known.startswith("transformer.wte.weight: [2048, 256] ")
+    assert known.endswith("loaded: False")
+    assert read.endswith("loaded: True")
+    assert released == "released, loaded: False"
+    expected = "one layer gives [3, 256]; layers: read, not read, not read, not read"
+    assert layers == expected
+    assert gone == "layer 0 released, loaded: False"

@@ -87,3 +87,14 @@ def test_tales_writes_the_same_200_tokens(prompt: str, tales_directory: Path, ba
     want = Oracle(tales_directory).greedy(ids, max_tokens=200)
     bound = FLOAT_LOGITS["f32"]
     assert_greedy(list(result.tokens), want.tokens, want.margins, bound, prompt)
+
+
+def test_hidden_states_of_a_model_run_in_part(tales_directory: Path, backend: str) -> None:
+    import lapwing
+
+    ids = random_ids(5, 40, 2048)
+    wanted = Oracle(tales_directory).hidden_states(ids)
+    with lapwing.load(str(tales_directory), dtype="f32", load="lazy") as model:
+        for k, want in enumerate(wanted):
+            got = model.forward(ids, layers=range(k))
+            assert_logits(got, want, FLOAT_LOGITS["f32"], f"{k} layers")

@@ -20,7 +20,7 @@ from lapwing.engine.logprobs import no_spelling, spelling
 from lapwing.engine.model import Ids, Loaded, Model
 from lapwing.engine.request import GenerationRequest, canonical
 from lapwing.engine.result import GenerationResult
-from lapwing.engine.session import Session, run
+from lapwing.engine.session import Session, run, run_layers
 from lapwing.errors import RequestError
 from lapwing.layers.kv_cache import KVCache
 from lapwing.models.base import LanguageModel
@@ -61,9 +61,30 @@ class CausalModel(Model):
             )
         return self._loaded().kv_cache(size)
 
-    def forward(self, input_ids: ArrayLike, dtype: str | None = None) -> Floats:
-        """Logits of every position, float32: ids [L] → [L, V], ids [B, L] → [B, L, V]."""
-        return self(input_ids, dtype=dtype).logits
+    def forward(
+        self, input_ids: ArrayLike, dtype: str | None = None, *, layers: range | None = None
+    ) -> Floats:
+        """Logits of every position, float32: ids [L] → [L, V], ids [B, L] → [B, L, V].
+
+        layers: range(k) stops after the first k layers and gives their hidden states, [L, D] or
+        [B, L, D], before the final norm; weights of later layers are not touched.
+        """
+        if layers is None:
+            return self(input_ids, dtype=dtype).logits
+        n_layers = self._first_layers(layers)
+        rows = Rows.of(input_ids, None)
+        sequences = [self._checked(ids) for ids in rows.tokens()]
+        network, precision = self._loaded(), self._precision(dtype)
+        parts = [run_layers(network, ids, precision, n_layers) for ids in sequences]
+        return rows.spread(parts, parts[0].shape[1])
+
+    def _first_layers(self, layers: range) -> int:
+        whole_model = len(self.layers)
+        if not isinstance(layers, range) or layers != range(len(layers)):
+            raise RequestError(f"layers: expected range(k), got {layers!r}")
+        if len(layers) > whole_model:
+            raise RequestError(f"layers: the model has {whole_model}, got {layers!r}")
+        return len(layers)
 
     def __call__(
         self,

@@ -12,7 +12,7 @@ from lapwing.engine.causal import CausalModel
 from lapwing.engine.encoder import EncoderModel
 from lapwing.engine.model import Loaded, Model
 from lapwing.engine.request import canonical
-from lapwing.errors import BackendError, DoesNotFitError, RequestError
+from lapwing.errors import BackendError, RequestError
 from lapwing.layers.ops import Ops
 from lapwing.models.base import LanguageModel
 from lapwing.models.registry import build
@@ -25,6 +25,7 @@ from lapwing.weights.hub import locate
 
 Progress = Callable[[int, int], None]  # (bytes of the checkpoint done, bytes in all)
 DEVICES = ("auto", "cpu")
+LOADS = ("eager", "lazy")
 
 
 def load(
@@ -34,14 +35,16 @@ def load(
     threads: int | str = "auto",
     revision: str | None = None,
     *,
+    load: str = "eager",
     progress: Progress | None = None,
     **spelled: Any,
 ) -> Model:
     """Loads a model: a Hugging Face directory, a hub id (`org/name`, `org/name@revision`), `tales`.
 
     dtype: f32, f16, bf16, int8, int4, or auto (int8). device: cpu, or auto. threads: a number, or
-    auto (one a physical core). `torch_dtype` is understood as dtype. Raises ModelNotFoundError,
-    ConfigError, WeightsError, DoesNotFitError, BackendError or RequestError.
+    auto (one a physical core). load: eager reads every weight here; lazy reads each when it is
+    first used, so that a bad one is found only then. `torch_dtype` is understood as dtype. Raises
+    ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, BackendError or RequestError.
     """
     began_s = time.perf_counter()
     for key, value in canonical(spelled).items():
@@ -49,6 +52,8 @@ def load(
             raise RequestError(f"load: unknown or repeated argument {key!r}")
         dtype = value
     recipe = Recipe(parse_dtype(dtype))
+    if load not in LOADS:
+        raise RequestError(f"load: expected one of {', '.join(LOADS)}; got {load!r}")
     if device not in DEVICES:
         raise BackendError(
             f"device: expected one of {', '.join(DEVICES)}; got {device!r}. Metal and CUDA are not "
@@ -61,10 +66,11 @@ def load(
         tokenizer = open_in_background(checkpoint.directory)
         network = build(checkpoint, ops)
         eos = eos_token_ids(checkpoint.config, checkpoint.generation_config)
-        _load_parameters(ops, progress)
+        if load == "eager":
+            _load_parameters(ops, progress)
     except BaseException:
         for parameter in ops.parameters:
-            parameter.release()
+            parameter.close()
         checkpoint.close()
         raise
     loaded = Loaded(
@@ -85,14 +91,7 @@ def _load_parameters(ops: Ops, progress: Progress | None) -> None:
     total = sum(parameter.tensor.nbytes for parameter in ops.parameters)
     done = 0
     for parameter in ops.parameters:
-        try:
-            parameter.load()
-        except MemoryError:
-            raise DoesNotFitError(
-                f"{parameter.tensor.file}: no memory for {parameter.tensor.name!r} "
-                f"({parameter.held_bytes} bytes as {parameter.held_dtype}). Close other programs, "
-                "or load with a smaller dtype."
-            ) from None
+        parameter.load()
         done += parameter.tensor.nbytes
         if progress is not None:
             progress(done, total)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from numpy.typing import ArrayLike
 
 from lapwing.backends.base import Backend, Floats
+from lapwing.engine.layers import LayerHandle, layers_of
 from lapwing.errors import RequestError
 from lapwing.layers.parameter import Parameter
 from lapwing.models.base import ModelConfig
 from lapwing.quant.recipe import Recipe, parse_dtype
 from lapwing.weights.checkpoint import Checkpoint
+from lapwing.weights.lazy import LazyTensor
 
 if TYPE_CHECKING:
     from lapwing.engine.generate import TextStream
@@ -111,6 +114,17 @@ class Model:
         """Text ↔ ids. Raises TokenizerError where the model's directory has none."""
         return self._tokenizer.result()
 
+    @property
+    def tensors(self) -> Mapping[str, LazyTensor]:
+        """Every stored tensor by the checkpoint's name: known, and not read before `get`."""
+        self._check_open()
+        return self._checkpoint.tensors
+
+    @cached_property
+    def layers(self) -> tuple[LayerHandle, ...]:
+        """What each layer holds, to be loaded and given up apart."""
+        return layers_of(self.parameters)
+
     def estimate_memory_usage(self) -> int:
         """Bytes of the weights as held: every tensor counted, a tied one once; no cache."""
         return sum(parameter.held_bytes for parameter in self.parameters)
@@ -154,7 +168,9 @@ class Model:
         """See CausalModel."""
         self._cannot("kv_cache")
 
-    def forward(self, input_ids: ArrayLike, dtype: str | None = None) -> Floats:
+    def forward(
+        self, input_ids: ArrayLike, dtype: str | None = None, *, layers: range | None = None
+    ) -> Floats:
         """See CausalModel."""
         self._cannot("forward")
 
@@ -253,7 +269,7 @@ class Model:
             return
         self._open = False
         for parameter in self.parameters:
-            parameter.release()
+            parameter.close()
         self._checkpoint.close()
 
     def __enter__(self) -> Model:

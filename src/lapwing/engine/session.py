@@ -70,6 +70,16 @@ def run(
     return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in rows]
 
 
+def run_layers(model: LanguageModel, ids: Sequence[int], precision: str, n_layers: int) -> Floats:
+    """One sequence through the first layers → h [L, D]; in passes, on a cache of its own."""
+    cache, parts = model.kv_cache(len(ids)), []
+    for begin in range(0, len(ids), CHUNK_TOKENS):
+        step = Step.of([ids[begin : begin + CHUNK_TOKENS]], [cache], precision)
+        parts.append(model.hidden(step, n_layers))
+        step.finish()
+    return np.concatenate(parts)
+
+
 def _passes(lengths: Sequence[int]) -> list[list[tuple[int, int, int]]]:
     """Passes of (sequence, begin, end), each of at most CHUNK_TOKENS tokens."""
     passes: list[list[tuple[int, int, int]]] = []

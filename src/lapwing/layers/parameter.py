@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NoReturn
+import threading
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lapwing.backends.base import Backend, BadWeightError, Floats, Layout, Matrix
-from lapwing.errors import RequestError, WeightsError
+from lapwing.errors import DoesNotFitError, RequestError, WeightsError
 from lapwing.quant import scheme
 from lapwing.quant.convert import FILE_DTYPES, held_by, narrow, to_f32
 from lapwing.quant.recipe import Recipe
@@ -21,7 +22,10 @@ SMALL_TABLES = ("position", "type")  # float32 beside planes
 
 
 class Parameter:
-    """A tensor with a role. `load` makes the backend hold it; until then nothing is read."""
+    """A tensor with a role: nothing is read until `load`, or until it is used.
+
+    `release` gives up what `load` made, and a later use makes it again; `close` is the end.
+    """
 
     # Plain attributes, there while loaded: every operation of every token looks them up.
     matrix: Matrix  # [N, K]
@@ -38,6 +42,7 @@ class Parameter:
     ) -> None:
         """offset: of a norm, what is added to the stored weights."""
         self.offset = offset
+        self._lock, self._closed = threading.Lock(), False
         self.tensor, self.role, self.layout = tensor, role, layout
         self._backend, self._recipe = backend, recipe
         shape = tensor.shape if len(tensor.shape) == 2 else (1, *tensor.shape)
@@ -98,18 +103,35 @@ class Parameter:
         """Held by the backend."""
         return "matrix" in self.__dict__ or "vector" in self.__dict__
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:
         """Only asked for what is not there: `matrix` and `vector` while nothing is loaded."""
-        if name in ("matrix", "vector"):
-            raise RequestError(
-                f"{self.tensor.name!r} was given up: the model is closed; load it again"
-            )
-        raise AttributeError(name)
+        if name not in ("matrix", "vector"):
+            raise AttributeError(name)
+        self.load()
+        return self.__dict__[name]
 
     def load(self) -> None:
-        """Reads, checks and converts; pages of the file that are not needed again go back."""
-        if self.loaded:
-            return
+        """Reads, checks and converts; pages of the file that are not needed again go back.
+
+        Raises WeightsError, DoesNotFitError, and RequestError once the model is closed.
+        """
+        with self._lock:
+            if self.loaded:
+                return
+            if self._closed:
+                raise RequestError(
+                    f"{self.tensor.name!r} was given up: the model is closed; load it again"
+                )
+            try:
+                self._load()
+            except MemoryError:
+                raise DoesNotFitError(
+                    f"{self.tensor.file}: no memory for {self.tensor.name!r} ({self.held_bytes} "
+                    f"bytes as {self.held_dtype}). Close other programs, or load with a smaller "
+                    "dtype."
+                ) from None
+
+    def _load(self) -> None:
         data = self.tensor.get()
         if self.quantized:
             self.matrix = self._quantize(data)
@@ -133,6 +155,11 @@ class Parameter:
         self.__dict__.pop("matrix", None)
         self.__dict__.pop("vector", None)
         self.tensor.release()
+
+    def close(self) -> None:
+        """As `release`, for good."""
+        self._closed = True
+        self.release()
 
     def _quantize(self, data: NDArray[Any]) -> Matrix:
         try:

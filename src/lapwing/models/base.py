@@ -40,6 +40,10 @@ class LanguageModel(Protocol):
         """Runs the step and completes its caches → h [T, D], after the final norm."""
         ...
 
+    def hidden(self, step: Step, n_layers: int) -> Floats:
+        """h [T, D] after the first n_layers, without the final norm; caches are not advanced."""
+        ...
+
     def logits(self, h: Floats, precision: str) -> Floats:
         """[T, D] → [T, V]."""
         ...

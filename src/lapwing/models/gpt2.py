@@ -138,11 +138,16 @@ class GPT2:
 
     def __call__(self, step: Step) -> Floats:
         """h [T, D] after the final norm; the step's caches hold its tokens afterwards."""
-        h = self.wte(step.ids, (self.wpe, step.positions))
-        for block in self.h:
-            h = block(h, step)
+        h = self.hidden(step, len(self.h))
         step.finish()
         return self.ln_f(h)
+
+    def hidden(self, step: Step, n_layers: int) -> Floats:
+        """h [T, D] after the first n_layers; the caches are not advanced."""
+        h = self.wte(step.ids, (self.wpe, step.positions))
+        for block in self.h[:n_layers]:
+            h = block(h, step)
+        return h
 
     def logits(self, h: Floats, precision: str) -> Floats:
         """[T, D] → [T, V]."""

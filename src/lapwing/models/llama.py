@@ -321,12 +321,17 @@ class Llama:
 
     def __call__(self, step: Step) -> Floats:
         """h [T, D] after the final norm; the step's caches hold its tokens afterwards."""
-        rotations = [rotary(step) for rotary in self.rotaries]
-        h = self.embed(step)
-        for layer, rope in zip(self.layers, self.config.layer_ropes, strict=True):
-            h = layer(h, step, None if rope is None else rotations[rope])
+        h = self.hidden(step, len(self.layers))
         step.finish()
         return self.norm(h)
+
+    def hidden(self, step: Step, n_layers: int) -> Floats:
+        """h [T, D] after the first n_layers; the caches are not advanced."""
+        rotations = [rotary(step) for rotary in self.rotaries]
+        h = self.embed(step)
+        for layer, rope in zip(self.layers[:n_layers], self.config.layer_ropes, strict=False):
+            h = layer(h, step, None if rope is None else rotations[rope])
+        return h
 
     def embed(self, step: Step) -> Floats:
         """Token embeddings [T, D]."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from lapwing.engine.load import load
+    from lapwing.engine.load import held_bytes, load, load_shared
     from lapwing.engine.model import Model
     from lapwing.engine.result import (
         EncoderOutput,
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from lapwing.weights.lazy import LazyTensor
 
 _HOMES = {
+    "held_bytes": "lapwing.engine.load",
     "load": "lapwing.engine.load",
+    "load_shared": "lapwing.engine.load",
     "Model": "lapwing.engine.model",
     "EncoderOutput": "lapwing.engine.result",
     "GenerationResult": "lapwing.engine.result",
@@ -83,7 +85,9 @@ __all__ = [
     "TokenLogprob",
     "TokenizerError",
     "WeightsError",
+    "held_bytes",
     "load",
+    "load_shared",
     "sample_token",
 ]
 

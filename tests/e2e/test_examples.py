@@ -91,3 +91,20 @@ def test_lazy_tensor_says_what_is_loaded(tmp_path: Path) -> None:
     expected = "one layer gives [3, 256]; layers: read, not read, not read, not read"
     assert layers == expected
     assert gone == "layer 0 released, loaded: False"
+
+
+def test_shared_embeddings_counts_once(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "shared_embeddings.py"],
+        env=User(tmp_path).environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    apart, together, first, second = done.stdout.splitlines()
+    sizes = [float(line.split()[1]) for line in (apart, together)]
+    assert apart.endswith(" MiB")
+    assert sizes[1] < 0.6 * sizes[0]
+    assert first.startswith("tales: Once upon a time")
+    assert second.startswith("sibling: Once upon a time")

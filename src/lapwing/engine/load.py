@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from lapwing import backends
@@ -14,6 +14,7 @@ from lapwing.engine.model import Loaded, Model
 from lapwing.engine.request import canonical
 from lapwing.errors import BackendError, RequestError
 from lapwing.layers.ops import Ops
+from lapwing.layers.sharing import SharedWeights
 from lapwing.models.base import LanguageModel
 from lapwing.models.registry import build
 from lapwing.models.sentence import SentenceEncoder
@@ -46,6 +47,63 @@ def load(
     first used, so that a bad one is found only then. `torch_dtype` is understood as dtype. Raises
     ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, BackendError or RequestError.
     """
+    return _load(
+        name_or_path,
+        dtype,
+        device,
+        threads,
+        revision,
+        load=load,
+        progress=progress,
+        shared=None,
+        **spelled,
+    )
+
+
+def load_shared(
+    names_or_paths: Sequence[str | os.PathLike[str]], dtype: object = "auto", **arguments: Any
+) -> list[Model]:
+    """Loads several models, with every matrix that they have in common held once.
+
+    Matrices are the same where their stored bytes are, whatever their names: an embedding that a
+    fine-tuned model kept, say. Models are closed one by one; what another still uses stays. dtype
+    and other arguments are those of `load`. `held_bytes` counts what they take together.
+    """
+    if isinstance(names_or_paths, (str, os.PathLike)):
+        raise RequestError("load_shared: expected several models, got one; put it in a list")
+    shared, models = SharedWeights(), list[Model]()
+    try:
+        for name in names_or_paths:
+            models.append(_load(name, dtype, shared=shared, **arguments))
+    except BaseException:
+        for model in models:
+            model.close()
+        raise
+    return models
+
+
+def held_bytes(models: Iterable[Model]) -> int:
+    """Bytes of the loaded weights of several models, each matrix counted once."""
+    seen: dict[int, int] = {}
+    for model in models:
+        for parameter in model.parameters:
+            if parameter.loaded:
+                seen[id(parameter.held)] = parameter.held_bytes
+    return sum(seen.values())
+
+
+def _load(
+    name_or_path: str | os.PathLike[str],
+    dtype: object = "auto",
+    device: str = "auto",
+    threads: int | str = "auto",
+    revision: str | None = None,
+    *,
+    load: str = "eager",
+    progress: Progress | None = None,
+    shared: SharedWeights | None,
+    **spelled: Any,
+) -> Model:
     began_s = time.perf_counter()
     for key, value in canonical(spelled).items():
         if key != "dtype" or dtype != "auto":
@@ -61,7 +119,7 @@ def load(
         )
     backend = backends.create(threads=threads)
     checkpoint = Checkpoint(locate(name_or_path, revision))
-    ops = Ops(backend, recipe)
+    ops = Ops(backend, recipe, shared)
     try:
         tokenizer = open_in_background(checkpoint.directory)
         network = build(checkpoint, ops)

@@ -12,16 +12,19 @@ from lapwing.backends.base import Backend, Floats, HeadNorms, Ids, Layout
 from lapwing.layers.kv_cache import CacheShape, KVCache
 from lapwing.layers.parameter import Parameter, Role
 from lapwing.layers.rotary import Frequencies, Rotary
+from lapwing.layers.sharing import SharedWeights
 from lapwing.layers.step import Pass, Step
 from lapwing.quant.recipe import Recipe
 from lapwing.weights.scope import Scope
 
 
 class Ops:
-    """Makes layers on one backend, all with one recipe."""
+    """Makes layers on one backend, all with one recipe; shared: with other models' weights."""
 
-    def __init__(self, backend: Backend, recipe: Recipe) -> None:
-        self.backend, self.recipe = backend, recipe
+    def __init__(
+        self, backend: Backend, recipe: Recipe, shared: SharedWeights | None = None
+    ) -> None:
+        self.backend, self.recipe, self.shared = backend, recipe, shared
         self.parameters: list[Parameter] = []
 
     def parameter(
@@ -36,7 +39,7 @@ class Ops:
     ) -> Parameter:
         """Asks for a tensor and notes it for loading."""
         tensor = scope.tensor(name, shape)
-        parameter = Parameter(tensor, role, layout, self.backend, self.recipe, offset)
+        parameter = Parameter(tensor, role, layout, self.backend, self.recipe, offset, self.shared)
         self.parameters.append(parameter)
         return parameter
 

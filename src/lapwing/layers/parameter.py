@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lapwing.backends.base import Backend, BadWeightError, Floats, Layout, Matrix
 from lapwing.errors import DoesNotFitError, RequestError, WeightsError
+from lapwing.layers.sharing import SharedWeights
 from lapwing.quant import scheme
 from lapwing.quant.convert import FILE_DTYPES, held_by, narrow, to_f32
 from lapwing.quant.recipe import Recipe
@@ -39,8 +40,10 @@ class Parameter:
         backend: Backend,
         recipe: Recipe,
         offset: float = 0.0,
+        shared: SharedWeights | None = None,
     ) -> None:
         """offset: of a norm, what is added to the stored weights."""
+        self._shared = shared
         self.offset = offset
         self._lock, self._closed = threading.Lock(), False
         self.tensor, self.role, self.layout = tensor, role, layout
@@ -103,6 +106,11 @@ class Parameter:
         """Held by the backend."""
         return "matrix" in self.__dict__ or "vector" in self.__dict__
 
+    @property
+    def held(self) -> object:
+        """The matrix or vector, while it is loaded: the same object where models share it."""
+        return self.__dict__.get("matrix", self.__dict__.get("vector"))
+
     def __getattr__(self, name: str) -> Any:
         """Only asked for what is not there: `matrix` and `vector` while nothing is loaded."""
         if name not in ("matrix", "vector"):
@@ -133,22 +141,28 @@ class Parameter:
 
     def _load(self) -> None:
         data = self.tensor.get()
-        if self.quantized:
-            self.matrix = self._quantize(data)
-        else:
+        if self.role in ("norm", "bias"):
             self._refuse_nonfinite(data)
-            if self.role in ("norm", "bias"):
-                self.vector = to_f32(data, self.stored_dtype) + np.float32(self.offset)
-            elif self.in_place:
-                self.matrix = self._backend.dense(data, self.stored_dtype, self.layout)
-            else:
-                converted, lost = narrow(data, self.stored_dtype, self.held_dtype)
-                if lost is not None:
-                    raise self._bad(lost, data, f"does not fit {self.held_dtype}")
-                self.matrix = self._backend.dense(converted, self.held_dtype, self.layout)
+            self.vector = to_f32(data, self.stored_dtype) + np.float32(self.offset)
+        elif self._shared is None:
+            self.matrix = self._make(data)
+        else:
+            how = f"{self.stored_dtype} {self.layout} {self.held_dtype} {self._backend.name}"
+            self.matrix = self._shared.matrix(data, how, lambda: self._make(data))
         if not self.in_place:
             del data
             self.tensor.release()
+
+    def _make(self, data: NDArray[Any]) -> Matrix:
+        if self.quantized:
+            return self._quantize(data)
+        self._refuse_nonfinite(data)
+        if self.in_place:
+            return self._backend.dense(data, self.stored_dtype, self.layout)
+        converted, lost = narrow(data, self.stored_dtype, self.held_dtype)
+        if lost is not None:
+            raise self._bad(lost, data, f"does not fit {self.held_dtype}")
+        return self._backend.dense(converted, self.held_dtype, self.layout)
 
     def release(self) -> None:
         """Gives up what `load` made, and the pages of the file."""

@@ -13,7 +13,7 @@ from lapwing.layers.step import EncoderPass, packed
 from lapwing.models.base import Encoder, EncoderConfig
 
 # Activations of one pass, all live at once: in a laptop's last-level cache, with room for weights.
-PASS_BYTES = 8 << 20
+PASS_BYTES = 4 << 20
 MIN_PASS_TOKENS = 64  # below this, unpacking weights is not shared by enough tokens
 
 

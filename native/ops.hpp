@@ -1,4 +1,4 @@
-// The fused operations, split over threads. No Python here: bindings.cpp checks shapes and calls.
+// The fused operations, split over threads. No Python here: bindings/ checks shapes and calls.
 #pragma once
 
 #include <mutex>

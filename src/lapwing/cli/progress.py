@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 1.0
 
 
-class Bar:
+class Bar(ABC):
     """Use it as a context manager; a subclass is called with how far it is."""
 
     def __init__(self, title: str, *, wanted: bool = True) -> None:
@@ -27,9 +28,9 @@ class Bar:
         self._began_s = time.monotonic()
         self._bar: Progress | None = None
 
+    @abstractmethod
     def _columns(self) -> list[ProgressColumn]:
         """Behind the title."""
-        raise NotImplementedError
 
     def _show(self, done: int, total: int | None, pace: str = "") -> None:
         """Shows how far it is, once it has taken long enough to ask."""

@@ -54,15 +54,16 @@ def vectors() -> dict[str, npt.NDArray[np.float32]]:
         pytest.skip("the sentence pairs are not beside the repository")
     _, texts = read_pairs()
     result = {}
-    with lapwing.load(directory, dtype="f32") as model:
-        result["f32"] = model.embed(texts)
+    for dtype in ("f32", "f16"):
+        with lapwing.load(directory, dtype=dtype, threads=2) as model:
+            result[dtype] = model.embed(texts)
     with lapwing.load(directory, dtype="int8", threads=2) as model:
         for dtype in ("int8", "int4"):
             result[dtype] = model.embed(texts, dtype=dtype)
     return result
 
 
-@pytest.mark.parametrize("dtype", ["f32", "int8", "int4"])
+@pytest.mark.parametrize("dtype", ["f32", "f16", "int8", "int4"])
 def test_score(vectors: dict[str, npt.NDArray[np.float32]], dtype: str) -> None:
     scores, _ = read_pairs()
     assert len(scores) == 1186

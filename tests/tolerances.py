@@ -48,9 +48,9 @@ LABEL_LOGITS_RMS = 1.0
 # float32's own 6e-8; the bound is one that any user could ask for.
 COSINE_TO_ORACLE = 1 - 1e-6
 
-# Spearman × 100 of MiniLM on SemEval-2016's pairs: least and most. Floats give the published 78.99 to
-# its last digit; int8 may move it by 0.15 (ONNX Runtime's dynamic int8 scores 78.57); int4 has no
-# upper bound, because noise of its size moves the score either way.
+# Spearman × 100 of MiniLM on SemEval-2016's pairs: least and most. Floats give the published 78.99
+# to its last digit; int8 may move it by 0.15 (ONNX Runtime's dynamic int8 scores 78.57); int4 has
+# no upper bound, because noise of its size moves the score either way.
 STS_SPEARMAN = {
     "f32": (78.97, 79.01),
     "f16": (78.97, 79.01),

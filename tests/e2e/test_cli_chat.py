@@ -192,7 +192,7 @@ def test_a_line_that_does_not_fit_is_forgotten(user: User, tmp_path: Path) -> No
         terminal.type("Hello " * 60 + "\n")
         terminal.expect("error: ")
         shown = terminal.expect("> ")
-        assert "exceed the model's 64 positions" in shown
+        assert "the prompt has 191 tokens; the model's context is 64" in shown
         assert "That line is forgotten; /reset begins anew." in shown
         terminal.type("Hello\n")
         terminal.expect(answer + "\n")

@@ -155,6 +155,8 @@ inline const char* name_of(DType dtype) {
   return dtype == DType::f32 ? "f32" : dtype == DType::f16 ? "f16" : "bf16";
 }
 
+inline const std::vector<size_t> kThreads = {1, 2, 3, 5};
+
 // Every instruction set of this machine but the generic one, which they must equal.
 inline std::vector<const Kernels*> fast_kernels() {
   std::vector<const Kernels*> list;

@@ -9,12 +9,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from agreement import assert_greedy, assert_logits
 from golden.conftest import Golden, read_golden
-from tolerances import FLOAT_LOGITS
+from golden.trained import PROMPTS, check_greedy_text, check_logits
 
 STORIES = Path(__file__).resolve().parents[3] / "shared" / "models" / "stories260k"
-PROMPTS = range(5)
 TEXTS = range(14)
 
 
@@ -68,34 +66,9 @@ def test_the_text_streams(i: int, stories: Golden, directory: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
 def test_logits(stories: Golden, directory: Path, backend: str, dtype: str) -> None:
-    import lapwing
-
-    with lapwing.load(str(directory), dtype=dtype) as model:
-        for name in (*map(str, PROMPTS), "full"):
-            logits = model.forward(stories.arrays[f"{name}.ids"].tolist())
-            assert_logits(
-                logits[stories.arrays[f"{name}.positions"]],
-                stories.arrays[f"{name}.logits"],
-                FLOAT_LOGITS[dtype],
-                f"stories {name} {dtype}",
-            )
+    check_logits(stories, directory, dtype)
 
 
 @pytest.mark.parametrize("i", PROMPTS)
 def test_greedy_text(i: int, stories: Golden, directory: Path, backend: str) -> None:
-    import lapwing
-
-    expected = stories.facts["prompts"][i]
-    tokens = stories.arrays[f"{i}.tokens"].tolist()
-    with lapwing.load(str(directory), dtype="f32") as model:
-        result = model.generate(expected["prompt"], max_tokens=len(tokens), ignore_eos=True)
-    assert result.finish_reason == "length"
-    assert_greedy(
-        list(result.tokens),
-        tokens,
-        stories.arrays[f"{i}.margins"],
-        FLOAT_LOGITS["f32"],
-        expected["prompt"],
-    )
-    if list(result.tokens) == tokens:
-        assert result.text == expected["text"]
+    check_greedy_text(stories, directory, i)

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from agreement import assert_greedy, assert_logits
-from tolerances import FLOAT_LOGITS
+from golden.trained import PROMPTS, check_greedy_text, check_logits
 
 if TYPE_CHECKING:
     from golden.conftest import Golden
-
-PROMPTS = range(5)
 
 
 @pytest.mark.parametrize("i", PROMPTS)
@@ -25,34 +22,9 @@ def test_prompt_ids(i: int, tales: Golden, tales_directory: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
 def test_logits(tales: Golden, tales_directory: Path, backend: str, dtype: str) -> None:
-    import lapwing
-
-    with lapwing.load(str(tales_directory), dtype=dtype) as model:
-        for name in (*map(str, PROMPTS), "full"):
-            logits = model.forward(tales.arrays[f"{name}.ids"].tolist())
-            assert_logits(
-                logits[tales.arrays[f"{name}.positions"]],
-                tales.arrays[f"{name}.logits"],
-                FLOAT_LOGITS[dtype],
-                f"tales {name} {dtype}",
-            )
+    check_logits(tales, tales_directory, dtype)
 
 
 @pytest.mark.parametrize("i", PROMPTS)
 def test_greedy_text(i: int, tales: Golden, tales_directory: Path, backend: str) -> None:
-    import lapwing
-
-    expected = tales.facts["prompts"][i]
-    tokens = tales.arrays[f"{i}.tokens"].tolist()
-    with lapwing.load(str(tales_directory), dtype="f32") as model:
-        result = model.generate(expected["prompt"], max_tokens=len(tokens), ignore_eos=True)
-    assert result.finish_reason == "length"
-    assert_greedy(
-        list(result.tokens),
-        tokens,
-        tales.arrays[f"{i}.margins"],
-        FLOAT_LOGITS["f32"],
-        expected["prompt"],
-    )
-    if list(result.tokens) == tokens:
-        assert result.text == expected["text"]
+    check_greedy_text(tales, tales_directory, i)

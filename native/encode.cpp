@@ -10,11 +10,10 @@
 namespace lapwing {
 
 Planes::Planes(size_t N, size_t K, bool refine)
-    : N_(N),
-      K_(K),
-      base_(row_group_count(N) * base_stride(K), true),
+    : base_(row_group_count(N) * base_stride(K), true),
       refine_(refine ? row_group_count(N) * refine_stride(K) : 0, true),
-      factors_(row_group_count(N) * 2 * sizeof(float)) {}
+      factors_(row_group_count(N) * 2 * sizeof(float)),
+      view_{N, K, base(), this->refine(), factors()} {}
 
 namespace {
 

@@ -11,25 +11,29 @@
 
 namespace lapwing {
 
-// A quantized matrix that owns its planes. The refine plane is a mapping of its own.
+// A quantized matrix. Its planes are its own, each in memory of its own, or lie in memory that its
+// maker keeps.
 class Planes {
  public:
   Planes(size_t N, size_t K, bool refine);
+  explicit Planes(const PlaneView& kept) : view_(kept) {}
+  Planes(Planes&&) = default;
 
-  size_t N() const { return N_; }
-  size_t K() const { return K_; }
-  bool has_refine() const { return refine_.data() != nullptr; }
-  size_t base_bytes() const { return base_.nbytes(); }
-  size_t refine_bytes() const { return refine_.nbytes(); }
-  size_t factor_bytes() const { return factors_.nbytes(); }
+  const PlaneView& view() const { return view_; }
+  bool has_refine() const { return view_.refine != nullptr; }
+  size_t base_bytes() const { return row_group_count(view_.N) * base_stride(view_.K); }
+  size_t refine_bytes() const {
+    return has_refine() ? row_group_count(view_.N) * refine_stride(view_.K) : 0;
+  }
+  size_t factor_bytes() const { return row_group_count(view_.N) * 2 * sizeof(float); }
+  // Of its own; null where its planes are kept elsewhere.
   uint8_t* base() const { return base_.data(); }
   uint8_t* refine() const { return refine_.data(); }
   float* factors() const { return reinterpret_cast<float*>(factors_.data()); }
-  PlaneView view() const { return {N_, K_, base(), refine(), factors()}; }
 
  private:
-  size_t N_, K_;
   Region base_, refine_, factors_;
+  PlaneView view_;
 };
 
 // A weight that no plane can hold: not finite, or too large for squared errors in float32.

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
 
 import pytest
 from loading import TinyEncoders, TinyModels
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Stores that loading makes go here, not to the home of whoever tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    with mock.patch.dict(os.environ, {"LAPWING_CACHE": str(folder)}):
+        yield folder
 
 
 @pytest.fixture(scope="session")

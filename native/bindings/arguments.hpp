@@ -77,6 +77,27 @@ struct Dense {
   }
 };
 
+// Planes that lie in a file's mapping; holds references to it.
+struct KeptPlanes : Planes {
+  Bytes base_bytes_, factor_bytes_;
+  std::optional<Bytes> refine_bytes_;
+
+  KeptPlanes(size_t N, size_t K, Bytes base, Bytes factors, std::optional<Bytes> refine)
+      : Planes(PlaneView{N, K, base.data(), refine ? refine->data() : nullptr,
+                         reinterpret_cast<const float*>(factors.data())}),
+        base_bytes_(std::move(base)),
+        factor_bytes_(std::move(factors)),
+        refine_bytes_(std::move(refine)) {
+    check("bytes of the base plane", row_group_count(N) * base_stride(K), base_bytes_.size());
+    check("bytes of the factors", row_group_count(N) * 2 * sizeof(float), factor_bytes_.size());
+    if (refine_bytes_)
+      check("bytes of the refine plane", row_group_count(N) * refine_stride(K),
+            refine_bytes_->size());
+    if (reinterpret_cast<uintptr_t>(factor_bytes_.data()) % alignof(float) != 0)
+      throw std::invalid_argument("the factors are not aligned to 4 bytes");
+  }
+};
+
 inline PlaneView readable(const Planes& planes, Precision precision) {
   if (precision == Precision::int8 && !planes.has_refine())
     throw std::invalid_argument("int8 needs both planes; only the base plane is held");

@@ -16,6 +16,7 @@
 
 #include "bindings/arguments.hpp"
 #include "cpu_isa.hpp"
+#include "crc32c.hpp"
 #include "encode.hpp"
 #include "ops.hpp"
 
@@ -333,27 +334,40 @@ NB_MODULE(_native, m) {
       .def_ro("column", &BadWeight::column)
       .def_ro("value", &BadWeight::value);
 
+  using ConstBytes = nb::ndarray<nb::numpy, const uint8_t, nb::ndim<1>>;
+  using ConstFloats = nb::ndarray<nb::numpy, const float, nb::ndim<2>>;
   nb::class_<Planes>(m, "Planes", "A quantized matrix: base plane, and refine plane if kept.")
-      .def_prop_ro("N", &Planes::N)
-      .def_prop_ro("K", &Planes::K)
+      .def_prop_ro("N", [](const Planes& p) { return p.view().N; })
+      .def_prop_ro("K", [](const Planes& p) { return p.view().K; })
       .def_prop_ro("has_refine", &Planes::has_refine)
       .def_prop_ro("base",
                    [](nb::handle_t<Planes> self) {
                      const auto& p = nb::cast<const Planes&>(self);
-                     return NewBytes(p.base(), {p.base_bytes()}, self);
+                     return ConstBytes(p.view().base, {p.base_bytes()}, self);
                    })
       .def_prop_ro("refine",
                    [](nb::handle_t<Planes> self) {
                      const auto& p = nb::cast<const Planes&>(self);
-                     return NewBytes(p.refine(), {p.refine_bytes()}, self);
+                     return ConstBytes(p.view().refine, {p.refine_bytes()}, self);
                    })
       .def_prop_ro("factors",
                    [](nb::handle_t<Planes> self) {
                      const auto& p = nb::cast<const Planes&>(self);
-                     return NewMatrix(p.factors(), {row_group_count(p.N()), size_t{2}}, self);
+                     return ConstFloats(p.view().factors, {row_group_count(p.view().N), size_t{2}},
+                                        self);
                    })
       .def("decode", &decode, "precision"_a, "The matrix [N, K] as int4 or int8 reads it.");
+  nb::class_<KeptPlanes, Planes>(m, "KeptPlanes", "Planes used where they lie.")
+      .def(nb::init<size_t, size_t, Bytes, Bytes, std::optional<Bytes>>(), "N"_a, "K"_a, "base"_a,
+           "factors"_a, "refine"_a.none());
 
+  m.def(
+      "crc32c",
+      [](const Bytes& data, uint32_t value) {
+        nb::gil_scoped_release release;
+        return crc32c(value, data.data(), data.size());
+      },
+      "data"_a, "value"_a = 0, "CRC-32C of bytes that follow those `value` is of.");
   m.def("encode", &encode_planes, "context"_a, "weights"_a, "refine"_a,
         "Quantizes a float matrix; a weight that is not finite or above 1e18 is returned instead.");
   m.def("linear_dense", &linear_dense, "context"_a, "w"_a, "x"_a, "biases"_a, "activation"_a.none(),

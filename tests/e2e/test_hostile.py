@@ -344,7 +344,7 @@ def test_a_file_that_shrinks_while_it_is_loaded(tmp_path: Path) -> None:
         "path = sys.argv[1] + '/model.safetensors'\n"
         "size = os.path.getsize(path)\n"
         "def progress(done, total): os.truncate(path, size // 4)\n"
-        "try: lapwing.load(sys.argv[1], dtype='int8', progress=progress)\n"
+        "try: lapwing.load(sys.argv[1], dtype='int8', on_progress=progress)\n"
         "except lapwing.LapwingError as error: print(type(error).__name__); sys.exit(4)\n"
     )
     done = subprocess.run(

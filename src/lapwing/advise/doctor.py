@@ -10,10 +10,10 @@ from pathlib import Path
 
 import lapwing
 from lapwing import backends
-from lapwing.advise.first_run import cache_folder
 from lapwing.advise.probe import measure
 from lapwing.advise.slowdown import Measurements, Slowdown, compiler_advice, judge
 from lapwing.backends import machine
+from lapwing.weights.cache_folder import cache_folder
 
 PACKAGES = ("numpy", "tokenizers", "huggingface_hub", "typer", "rich")
 OPTIONAL_PACKAGES = ("torch", "transformers", "safetensors")

@@ -12,6 +12,7 @@ from typing import Any
 import lapwing
 from lapwing.advise.slowdown import Measurements
 from lapwing.backends import machine
+from lapwing.weights.cache_folder import cache_folder
 
 FILE = "first-runs.json"
 FIRST_RUN_BUDGET_S = 0.25
@@ -46,20 +47,6 @@ def measure_and_remember(
     measured = measure(threads, isa, bandwidth=bandwidth, budget_s=FIRST_RUN_BUDGET_S)
     _store(path, {**_read(path), name: asdict(measured)})
     return measured
-
-
-def cache_folder() -> Path | None:
-    """For files of our own: LAPWING_CACHE, else XDG_CACHE_HOME/lapwing, else ~/.cache/lapwing."""
-    chosen = os.environ.get("LAPWING_CACHE")
-    if chosen:
-        return Path(chosen)
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if base.is_absolute():  # others are to be ignored, says the XDG specification
-        return base / "lapwing"
-    try:
-        return Path.home() / ".cache" / "lapwing"
-    except RuntimeError:  # no home
-        return None
 
 
 def _path() -> Path | None:

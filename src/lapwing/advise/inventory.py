@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from lapwing.engine.load import inspect
 from lapwing.layers.parameter import SMALL_TABLES, Parameter
+from lapwing.place import Place
 from lapwing.quant.recipe import Recipe, parse_dtype
 
 
@@ -48,7 +48,7 @@ class Inventory:
     read_per_token: by precision, what decoding one token reads; of embeddings, one row.
     """
 
-    directory: Path
+    directory: Place
     model_type: str
     config: dict[str, Any]
     context_length: int

@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lapwing.quant.scheme import PlaneArrays
+
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 Layout = Literal["nk", "kn"]
@@ -108,6 +110,14 @@ class Backend(Protocol):
 
     def planes(self, data: NDArray[Any], dtype: str, layout: Layout, *, refine: bool) -> Matrix:
         """Quantizes a float matrix. Raises BadWeightError."""
+        ...
+
+    def kept_planes(self, arrays: PlaneArrays) -> Matrix:
+        """A matrix that is quantized already, used where it lies."""
+        ...
+
+    def plane_arrays(self, matrix: Matrix) -> PlaneArrays:
+        """The memory of a quantized matrix, nothing copied: what a store keeps."""
         ...
 
     def first_nonfinite(self, data: NDArray[Any], dtype: str) -> int | None:

@@ -18,6 +18,7 @@ from lapwing.backends.base import (
     Layout,
     Matrix,
 )
+from lapwing.quant import scheme
 
 
 def _aligned(data: NDArray[Any]) -> NDArray[Any]:
@@ -45,14 +46,14 @@ class DenseMatrix:
 
 
 class PlaneMatrix:
-    """Quantized weights in planes of their own."""
+    """Quantized weights, in planes of their own or in a file's mapping."""
 
-    def __init__(self, handle: _native.Planes) -> None:
+    def __init__(self, handle: _native.Planes, *, owned: bool = True) -> None:
         self.handle = handle
         self.N, self.K = handle.N, handle.K
         self.base_bytes = handle.base.nbytes + handle.factors.nbytes
         self.refine_bytes = handle.refine.nbytes if handle.has_refine else 0
-        self.owned_bytes = self.base_bytes + self.refine_bytes
+        self.owned_bytes = self.base_bytes + self.refine_bytes if owned else 0
 
 
 class CpuBackend:
@@ -87,6 +88,26 @@ class CpuBackend:
         if isinstance(result, _native.BadWeight):
             raise BadWeightError(result.row, result.column, result.value)
         return PlaneMatrix(result)
+
+    def kept_planes(self, arrays: scheme.PlaneArrays) -> Matrix:
+        """See Backend."""
+        base, factors, refine = (
+            None if part is None else part.reshape(-1).view(np.uint8)
+            for part in (arrays.base, arrays.factors, arrays.refine)
+        )
+        assert base is not None
+        assert factors is not None
+        handle = _native.KeptPlanes(arrays.N, arrays.K, base, factors, refine)
+        return PlaneMatrix(handle, owned=arrays.base.base is None)
+
+    def plane_arrays(self, matrix: Matrix) -> scheme.PlaneArrays:
+        """See Backend."""
+        handle = cast(PlaneMatrix, matrix).handle
+        rows = scheme.row_group_count(handle.N)
+        refine = handle.refine.reshape(rows, -1) if handle.has_refine else None
+        return scheme.PlaneArrays(
+            handle.N, handle.K, handle.base.reshape(rows, -1), refine, handle.factors
+        )
 
     def first_nonfinite(self, data: NDArray[Any], dtype: str) -> int | None:
         """See Backend."""

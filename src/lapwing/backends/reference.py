@@ -50,7 +50,7 @@ class PlaneMatrix:
         self.N, self.K = planes.N, planes.K
         self.refine_bytes = 0 if planes.refine is None else planes.refine.nbytes
         self.base_bytes = planes.nbytes - self.refine_bytes
-        self.owned_bytes = planes.nbytes
+        self.owned_bytes = planes.nbytes if planes.base.base is None else 0
         self._decoded: dict[str, Floats] = {}
 
     def read(self, precision: str) -> Floats:
@@ -167,6 +167,14 @@ class ReferenceBackend:
             raise BadWeightError(*bad, float(weights[bad]))
         weights = weights if layout == "nk" else np.ascontiguousarray(weights.T)
         return PlaneMatrix(scheme.encode(weights, refine=refine))
+
+    def kept_planes(self, arrays: scheme.PlaneArrays) -> Matrix:
+        """See Backend."""
+        return PlaneMatrix(arrays)
+
+    def plane_arrays(self, matrix: Matrix) -> scheme.PlaneArrays:
+        """See Backend."""
+        return cast(PlaneMatrix, matrix).planes
 
     def first_nonfinite(self, data: NDArray[Any], dtype: str) -> int | None:
         """See Backend."""

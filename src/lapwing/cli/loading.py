@@ -30,7 +30,7 @@ def loaded(
 
         warn_of_reference(backend)
     with LoadingBar("loading", wanted=not quiet) as bar:
-        model = load(name, dtype, threads=threads, revision=revision, progress=bar)
+        model = load(name, dtype, threads=threads, revision=revision, on_progress=bar)
     with model:
         yield model
 

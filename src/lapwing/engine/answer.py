@@ -11,6 +11,7 @@ from lapwing.engine.request import GenerationRequest
 from lapwing.engine.result import (
     FinishReason,
     GenerationResult,
+    PrecisionSwitch,
     StreamChunk,
     Timings,
     TokenLogprob,
@@ -24,7 +25,8 @@ Clock = Callable[[], float]
 class Answer:
     """The continuation of one prompt. `pending` are the tokens whose logits it waits for.
 
-    eos: what ends it besides the request's own tokens. spell: a token's text.
+    eos: what ends it besides the request's own tokens. spell: a token's text. rise: the precision
+    of the next pass, where that rises while weights are being read.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class Answer:
         decoder: StreamDecoder | None,
         spell: Spell,
         precision: str,
+        rise: Callable[[], str] | None = None,
         describe: Callable[..., GenerationResult],
         started_s: float,
         clock: Clock = time.perf_counter,
     ) -> None:
         self.prompt, self.pending, self.precision = prompt, prompt, precision
         self.capacity = len(prompt) + max_tokens
+        self._rise, self._switches = rise, list[PrecisionSwitch]()
         self.finished = False
         self._request, self._max_tokens = request, max_tokens
         self._ends = request.stop_token_ids | (frozenset() if request.ignore_eos else eos)
@@ -61,6 +65,21 @@ class Answer:
         self._first_text_s: float | None = None
         self._first_token_s: float | None = None
         self._last_token_s: float | None = None
+
+    def switch(self, precision: str, reason: str) -> None:
+        """Passes from the next token on read the weights this way; what is cached stays."""
+        self._rise = None
+        self._switch(precision, reason)
+
+    def settle(self) -> None:
+        """Before a pass: takes the precision that is to be had now."""
+        if self._rise is not None:
+            self._switch(self._rise(), "refine planes have been read")
+
+    def _switch(self, precision: str, reason: str) -> None:
+        if precision != self.precision:
+            self.precision = precision
+            self._switches.append(PrecisionSwitch(len(self._tokens), precision, reason))
 
     def begin(self, pending: Sequence[int]) -> None:
         """Its first pass is about to run, over the part of the prompt that no cache holds."""
@@ -143,4 +162,5 @@ class Answer:
             dtype=self.precision,
             seed=self._request.seed,
             logprobs=None if self._request.logprobs is None else list(self._logprobs),
+            precision_switches=list(self._switches),
         )

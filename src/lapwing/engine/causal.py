@@ -152,7 +152,7 @@ class CausalModel(Model):
     def stream(self, prompt: str | Ids, **arguments: Any) -> TextStream:
         """As `generate`, piece by piece; `.result` of the stream is the answer so far."""
         answer = self._answer(prompt, arguments, time.perf_counter())
-        return TextStream(answer, self._session(answer))
+        return TextStream(answer, self._session(answer), self._precision)
 
     def batch_generate(
         self,
@@ -228,6 +228,7 @@ class CausalModel(Model):
             decoder=self.tokenizer.stream() if has_text else None,
             spell=spelling(self.tokenizer) if has_text else no_spelling,
             precision=precision,
+            rise=self._rise if request.dtype is None else None,
             describe=self._describe,
             started_s=started_s,
         )
@@ -325,14 +326,14 @@ class CausalModel(Model):
             wishes["stop_token_ids"] = request.stop_token_ids | self._ends_of_turn
         answer = self._answer(ids, wishes, started_s)
         if cache is None:
-            return TextStream(answer, self._session(answer))
+            return TextStream(answer, self._session(answer), self._precision)
         self._check_cache(cache)
         if answer.capacity > cache.capacity:
             raise RequestError(
                 f"cache: the conversation ({len(ids)} tokens) and its answer "
                 f"({answer.capacity - len(ids)}) exceed its {cache.capacity} positions"
             )
-        return TextStream(answer, Session(self._loaded(), cache))
+        return TextStream(answer, Session(self._loaded(), cache), self._precision)
 
     @property
     def _ends_of_turn(self) -> frozenset[int]:

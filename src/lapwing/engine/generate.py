@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from lapwing.engine.answer import Answer
@@ -26,6 +26,8 @@ def decode(turns: Iterable[Turn], at_once: int = 1) -> Iterator[tuple[Answer, li
             live.append((answer, session))
         if not live:
             return
+        for answer, _ in live:
+            answer.settle()
         for precision in sorted({answer.precision for answer, _ in live}):
             group = [turn for turn in live if turn[0].precision == precision]
             rows = run(
@@ -46,8 +48,9 @@ class TextStream:
     Dropping it, or an exception in the loop that consumes it, ends the answer: nothing runs ahead.
     """
 
-    def __init__(self, answer: Answer, session: Session) -> None:
-        self._answer = answer
+    def __init__(self, answer: Answer, session: Session, checked: Callable[[str], str]) -> None:
+        """checked: a dtype by any of its names → a precision that the model serves."""
+        self._answer, self._checked = answer, checked
         self._chunks = (chunk for _, chunks in decode([(answer, session)]) for chunk in chunks)
 
     def __iter__(self) -> Iterator[StreamChunk]:
@@ -55,6 +58,14 @@ class TextStream:
 
     def __next__(self) -> StreamChunk:
         return next(self._chunks)
+
+    def switch(self, dtype: str, reason: str = "asked for") -> None:
+        """Reads the weights as `dtype` from the next token on: int8 or int4 of the same planes.
+
+        The cache is kept and nothing is loaded. Raises RequestError for what the model does not
+        serve.
+        """
+        self._answer.switch(self._checked(dtype), reason)
 
     @property
     def result(self) -> GenerationResult:

@@ -10,7 +10,9 @@ from typing import Any
 from lapwing import backends
 from lapwing.engine.causal import CausalModel
 from lapwing.engine.encoder import EncoderModel
+from lapwing.engine.loading import Loading, bind_all, stream_in
 from lapwing.engine.model import Loaded, Model
+from lapwing.engine.opening import LOADS, PLANES, Wishes, open_model
 from lapwing.engine.request import canonical
 from lapwing.errors import BackendError, RequestError
 from lapwing.layers.ops import Ops
@@ -26,7 +28,6 @@ from lapwing.weights.hub import locate
 
 Progress = Callable[[int, int], None]  # (bytes of the checkpoint done, bytes in all)
 DEVICES = ("auto", "cpu")
-LOADS = ("eager", "lazy")
 
 
 def load(
@@ -36,15 +37,28 @@ def load(
     threads: int | str = "auto",
     revision: str | None = None,
     *,
-    load: str = "eager",
-    progress: Progress | None = None,
+    load: str = "auto",
+    store: bool = True,
+    planes: str = "both",
+    rising: bool = False,
+    on_progress: Progress | None = None,
     **spelled: Any,
 ) -> Model:
     """Loads a model: a Hugging Face directory, a hub id (`org/name`, `org/name@revision`), `tales`.
 
     dtype: f32, f16, bf16, int8, int4, or auto (int8). device: cpu, or auto. threads: a number, or
-    auto (one a physical core). load: eager reads every weight here; lazy reads each when it is
-    first used, so that a bad one is found only then. `torch_dtype` is understood as dtype. Raises
+    auto (one a physical core). `torch_dtype` is understood as dtype.
+
+    Weights that have to be converted are, once: into a plane store in the cache folder, which later
+    loads map (store=False converts them into memory each time). planes: what a store that has to be
+    made keeps; `base` is half of it and serves int4 alone. load:
+    - mapped: passes read the store's mapping; nothing is read, or checked, here.
+    - lazy: as that, but each weight is bound when it is first used.
+    - progressive: a thread reads the store ahead of use and checks it; passes wait for what they
+      need. rising: until all refine planes are there, passes that name no dtype are int4's.
+    - eager: everything is read and checked here, into memory of its own.
+    - auto: mapped where the store is in the system's memory, else progressive; eager without one.
+    on_progress is called with bytes done and bytes in all, perhaps from that thread. Raises
     ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, BackendError or RequestError.
     """
     return _load(
@@ -54,7 +68,10 @@ def load(
         threads,
         revision,
         load=load,
-        progress=progress,
+        store=store,
+        planes=planes,
+        rising=rising,
+        on_progress=on_progress,
         shared=None,
         **spelled,
     )
@@ -99,8 +116,11 @@ def _load(
     threads: int | str = "auto",
     revision: str | None = None,
     *,
-    load: str = "eager",
-    progress: Progress | None = None,
+    load: str = "auto",
+    store: bool = True,
+    planes: str = "both",
+    rising: bool = False,
+    on_progress: Progress | None = None,
     shared: SharedWeights | None,
     **spelled: Any,
 ) -> Model:
@@ -110,23 +130,35 @@ def _load(
             raise RequestError(f"load: unknown or repeated argument {key!r}")
         dtype = value
     recipe = Recipe(parse_dtype(dtype))
-    if load not in LOADS:
-        raise RequestError(f"load: expected one of {', '.join(LOADS)}; got {load!r}")
+    for what, value, known in (("load", load, LOADS), ("planes", planes, PLANES)):
+        if value not in known:
+            raise RequestError(f"{what}: expected one of {', '.join(known)}; got {value!r}")
     if device not in DEVICES:
         raise BackendError(
             f"device: expected one of {', '.join(DEVICES)}; got {device!r}. Metal and CUDA are not "
             "supported by this version."
         )
+    if rising and (recipe.dtype != "int8" or planes != "both"):
+        raise RequestError("rising: goes from int4 to int8, so it needs dtype int8 and both planes")
     backend = backends.create(threads=threads)
-    checkpoint = Checkpoint(locate(name_or_path, revision))
-    ops = Ops(backend, recipe, shared)
+    wishes = Wishes("progressive" if rising and load == "auto" else load, store, planes)
+    if planes == "base" and recipe.refine_linears:
+        raise RequestError("planes: base planes serve int4 alone; got dtype int8")
+    opened = open_model(name_or_path, revision, recipe, wishes, backend, on_progress)
+    checkpoint = opened.checkpoint
+    ops = Ops(backend, recipe, shared, trusted=opened.mode == "mapped")
+    loading: Loading | None = None
     try:
         tokenizer = open_in_background(checkpoint.directory)
         network = build(checkpoint, ops)
         eos = eos_token_ids(checkpoint.config, checkpoint.generation_config)
-        if load == "eager":
-            _load_parameters(ops, progress)
+        if opened.mode == "progressive":
+            loading = stream_in(checkpoint, ops.parameters, recipe, rising, on_progress)
+        elif opened.mode != "lazy":
+            bind_all(ops.parameters, on_progress if opened.mode == "eager" else None)
     except BaseException:
+        if loading is not None:
+            loading.stop()
         for parameter in ops.parameters:
             parameter.close()
         checkpoint.close()
@@ -139,20 +171,12 @@ def _load(
         tokenizer,
         requested_dtype=str(dtype),
         load_s=time.perf_counter() - began_s,
+        load=opened.mode,
+        loading=loading,
     )
     if isinstance(network, SentenceEncoder):
         return EncoderModel(loaded, network.network, network.sentence)
     return CausalModel(loaded, network, eos)
-
-
-def _load_parameters(ops: Ops, progress: Progress | None) -> None:
-    total = sum(parameter.tensor.nbytes for parameter in ops.parameters)
-    done = 0
-    for parameter in ops.parameters:
-        parameter.load()
-        done += parameter.tensor.nbytes
-        if progress is not None:
-            progress(done, total)
 
 
 def inspect(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,9 +20,11 @@ from lapwing.models.base import ModelConfig
 from lapwing.quant.recipe import Recipe, parse_dtype
 from lapwing.weights.checkpoint import Checkpoint
 from lapwing.weights.lazy import LazyTensor
+from lapwing.weights.store.checkpoint import StoredCheckpoint
 
 if TYPE_CHECKING:
     from lapwing.engine.generate import TextStream
+    from lapwing.engine.loading import Loading
     from lapwing.engine.result import (
         EmbeddedTexts,
         Filling,
@@ -48,6 +51,8 @@ class Loaded:
     tokenizer: Future[Tokenizer]
     requested_dtype: str
     load_s: float
+    load: str
+    loading: Loading | None
 
 
 class Model:
@@ -68,6 +73,7 @@ class Model:
         self.config = config
         self.requested_dtype = loaded.requested_dtype
         self.load_s = loaded.load_s
+        self.load, self.loading = loaded.load, loaded.loading
         self.device = "cpu"
 
     # What was chosen.
@@ -76,6 +82,14 @@ class Model:
     def dtype(self) -> str:
         """Precision of a pass that names none."""
         return self._recipe.dtype
+
+    @cached_property
+    def precisions(self) -> tuple[str, ...]:
+        """What a pass can be asked for. A mapped store of both planes serves int8 and int4."""
+        linears = [p for p in self.parameters if p.quantized]
+        if linears and all(p.keeps_refine or p.serves_both for p in linears):
+            return ("int8", "int4")
+        return self._recipe.precisions
 
     @property
     def stored_dtype(self) -> str:
@@ -116,9 +130,20 @@ class Model:
 
     @property
     def tensors(self) -> Mapping[str, LazyTensor]:
-        """Every stored tensor by the checkpoint's name: known, and not read before `get`."""
+        """Every tensor of the checkpoint by its name: known, and not read before `get`.
+
+        Those of a model that runs from a store alone are what the store keeps.
+        """
         self._check_open()
-        return self._checkpoint.tensors
+        return self._original.tensors
+
+    @cached_property
+    def _original(self) -> Checkpoint:
+        """The checkpoint that a store was made from, while that is there."""
+        directory = self._checkpoint.directory
+        if isinstance(self._checkpoint, StoredCheckpoint) and isinstance(directory, Path):
+            return Checkpoint(directory)
+        return self._checkpoint
 
     @cached_property
     def layers(self) -> tuple[LayerHandle, ...]:
@@ -128,6 +153,14 @@ class Model:
     def estimate_memory_usage(self) -> int:
         """Bytes of the weights as held: every tensor counted, a tied one once; no cache."""
         return sum(parameter.held_bytes for parameter in self.parameters)
+
+    @property
+    def _rise(self) -> Callable[[], str] | None:
+        """The precision of a pass that names none, while that still rises."""
+        loading = self.loading
+        if loading is None or not loading.rising:
+            return None
+        return lambda: loading.precision(self.dtype)
 
     # Verbs.
 
@@ -246,10 +279,12 @@ class Model:
             raise RequestError("the model is closed; load it again")
 
     def _precision(self, dtype: str | None) -> str:
+        if self.loading is not None:
+            self.loading.check()
         if dtype is None:
-            return self.dtype
+            return self.dtype if self._rise is None else self._rise()
         wanted = parse_dtype(dtype)
-        if wanted not in self._recipe.precisions:
+        if wanted not in self.precisions:
             hint = (
                 " It holds base planes only; load it as int8 to have both."
                 if (self.dtype, wanted) == ("int4", "int8")
@@ -257,7 +292,7 @@ class Model:
             )
             raise RequestError(
                 f"dtype: the model was loaded as {self.dtype} and serves "
-                f"{', '.join(self._recipe.precisions)}; got {wanted}.{hint}"
+                f"{', '.join(self.precisions)}; got {wanted}.{hint}"
             )
         return wanted
 
@@ -268,6 +303,11 @@ class Model:
         if not self._open:
             return
         self._open = False
+        if self.loading is not None:
+            self.loading.stop()
+        original = self.__dict__.get("_original")
+        if original is not None:
+            original.close()
         for parameter in self.parameters:
             parameter.close()
         self._checkpoint.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from lapwing.backends.base import Floats
@@ -61,8 +61,20 @@ class StreamChunk:
 
 
 @dataclass(frozen=True)
+class PrecisionSwitch:
+    """From this token of the answer on, counted from 0, passes read the weights as `dtype`."""
+
+    token: int
+    dtype: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class GenerationResult:
-    """The answer, how it ended, what it took, and what was chosen for it."""
+    """The answer, how it ended, what it took, and what was chosen for it.
+
+    dtype: of its last pass; `precision_switches` say where it became that.
+    """
 
     text: str
     tokens: list[int]
@@ -75,6 +87,7 @@ class GenerationResult:
     threads: int
     seed: int | None
     logprobs: list[TokenLogprob] | None = None  # one a token; None where none were asked for
+    precision_switches: list[PrecisionSwitch] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

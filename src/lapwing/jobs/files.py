@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from lapwing.disk import sync_folder
 from lapwing.errors import FileError
 
 
@@ -40,7 +41,7 @@ def replace_file(path: Path, content: bytes) -> None:
         file.write(content)
         sync(file)
     draft.replace(target)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def sync(file: BinaryIO) -> None:
@@ -60,14 +61,3 @@ def take_lock(file: BinaryIO) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """A name survives a power cut once its directory is on the disk."""
-    if os.name != "posix":  # other systems do not open directories
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

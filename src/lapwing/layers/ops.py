@@ -22,9 +22,14 @@ class Ops:
     """Makes layers on one backend, all with one recipe; shared: with other models' weights."""
 
     def __init__(
-        self, backend: Backend, recipe: Recipe, shared: SharedWeights | None = None
+        self,
+        backend: Backend,
+        recipe: Recipe,
+        shared: SharedWeights | None = None,
+        *,
+        trusted: bool = False,
     ) -> None:
-        self.backend, self.recipe, self.shared = backend, recipe, shared
+        self.backend, self.recipe, self.shared, self.trusted = backend, recipe, shared, trusted
         self.parameters: list[Parameter] = []
 
     def parameter(
@@ -39,7 +44,16 @@ class Ops:
     ) -> Parameter:
         """Asks for a tensor and notes it for loading."""
         tensor = scope.tensor(name, shape)
-        parameter = Parameter(tensor, role, layout, self.backend, self.recipe, offset, self.shared)
+        parameter = Parameter(
+            tensor,
+            role,
+            layout,
+            self.backend,
+            self.recipe,
+            offset,
+            self.shared,
+            trusted=self.trusted,
+        )
         self.parameters.append(parameter)
         return parameter
 

@@ -15,6 +15,7 @@ from lapwing.quant import scheme
 from lapwing.quant.convert import FILE_DTYPES, held_by, narrow, to_f32
 from lapwing.quant.recipe import Recipe
 from lapwing.weights.lazy import LazyTensor
+from lapwing.weights.store.checkpoint import StoredTensor
 
 # tied: one matrix for token embeddings and the head
 Role = Literal["linear", "head", "embedding", "tied", "position", "type", "norm", "bias"]
@@ -41,9 +42,14 @@ class Parameter:
         recipe: Recipe,
         offset: float = 0.0,
         shared: SharedWeights | None = None,
+        *,
+        trusted: bool = False,
     ) -> None:
-        """offset: of a norm, what is added to the stored weights."""
-        self._shared = shared
+        """offset: of a norm, what is added to the stored weights.
+
+        trusted: floats that are read in place are not looked through for infinities and NaN.
+        """
+        self._shared, self._trusted = shared, trusted
         self.offset = offset
         self._lock, self._closed = threading.Lock(), False
         self.tensor, self.role, self.layout = tensor, role, layout
@@ -140,6 +146,9 @@ class Parameter:
                 ) from None
 
     def _load(self) -> None:
+        if isinstance(self.tensor, StoredTensor):
+            self._take(self.tensor)
+            return
         data = self.tensor.get()
         if self.role in ("norm", "bias"):
             self._refuse_nonfinite(data)
@@ -153,16 +162,63 @@ class Parameter:
             del data
             self.tensor.release()
 
+    def _take(self, tensor: StoredTensor) -> None:
+        """From a store, where everything is as passes read it."""
+        if self.role in ("norm", "bias"):
+            self.vector = tensor.get() + np.float32(self.offset)
+        elif self._shared is None:
+            self.matrix = self._bind(tensor)
+        else:
+            how = f"{self.held_dtype} {self.layout} {self._backend.name} {tensor.entry.digest}"
+            self.matrix = self._shared.known(how.encode(), lambda: self._bind(tensor))
+
+    def _bind(self, tensor: StoredTensor) -> Matrix:
+        if self.quantized:
+            refine = self.keeps_refine or self.serves_both
+            return self._backend.kept_planes(tensor.planes(refine=refine))
+        if FILE_DTYPES[tensor.held_dtype] != self.held_dtype:
+            raise WeightsError(
+                f"{tensor.file}: {tensor.name!r} is kept as {tensor.held_dtype}, expected "
+                f"{self.held_dtype}. Remove the store (lapwing rm --store) to have it made anew."
+            )
+        return self._backend.dense(tensor.get(), self.held_dtype, self.layout)
+
+    @property
+    def serves_both(self) -> bool:
+        """A mapped refine plane costs nothing until a pass reads it, whatever was asked for."""
+        return (
+            isinstance(self.tensor, StoredTensor) and self.tensor.mapped and self.tensor.has_refine
+        )
+
+    def pack(self) -> dict[str, NDArray[Any]]:
+        """What a store keeps of it: `base`, `factors`, `refine`; or `float`, as passes read them.
+
+        Raises WeightsError for weights that cannot be.
+        """
+        data = self.tensor.get()
+        if self.quantized:
+            arrays = self._backend.plane_arrays(self._quantize(data))
+            kept: dict[str, NDArray[Any]] = {"base": arrays.base, "factors": arrays.factors}
+            if arrays.refine is not None:
+                kept["refine"] = arrays.refine
+            return kept
+        self._refuse_nonfinite(data)
+        return {"float": data if self.in_place else self._converted(data)}
+
     def _make(self, data: NDArray[Any]) -> Matrix:
         if self.quantized:
             return self._quantize(data)
-        self._refuse_nonfinite(data)
+        if not (self._trusted and self.in_place):
+            self._refuse_nonfinite(data)
         if self.in_place:
             return self._backend.dense(data, self.stored_dtype, self.layout)
+        return self._backend.dense(self._converted(data), self.held_dtype, self.layout)
+
+    def _converted(self, data: NDArray[Any]) -> NDArray[Any]:
         converted, lost = narrow(data, self.stored_dtype, self.held_dtype)
         if lost is not None:
             raise self._bad(lost, data, f"does not fit {self.held_dtype}")
-        return self._backend.dense(converted, self.held_dtype, self.layout)
+        return converted
 
     def release(self) -> None:
         """Gives up what `load` made, and the pages of the file."""

@@ -23,7 +23,10 @@ class SharedWeights:
 
     def matrix(self, data: NDArray[Any], how: str, make: Callable[[], Matrix]) -> Matrix:
         """The matrix of these bytes, held this way; made if no model has it yet."""
-        key = _digest(data, how)
+        return self.known(_digest(data, how), make)
+
+    def known(self, key: bytes, make: Callable[[], Matrix]) -> Matrix:
+        """The matrix that goes by this key; made if no model has it yet."""
         with self._lock:
             held = self._held.get(key)
             if held is None:

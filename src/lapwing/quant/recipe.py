@@ -41,6 +41,11 @@ class Recipe:
         return self.dtype in ("int8", "int4")
 
     @property
+    def scheme(self) -> str:
+        """What a store made by it is called: one of planes serves int8 and int4."""
+        return "planes" if self.quantized else self.dtype
+
+    @property
     def refine_linears(self) -> bool:
         """Linears keep their refine plane; embeddings always do."""
         return self.dtype == "int8"

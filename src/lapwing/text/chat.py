@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lapwing.errors import RequestError, TokenizerError
+from lapwing.place import AnyPlace, Place, as_place
 from lapwing.text.chat_files import DEFAULT, read_chat_templates, read_special_tokens
 
 if TYPE_CHECKING:
@@ -32,28 +31,28 @@ class ChatTemplate:
     and its like, which a template writes itself.
     """
 
-    directory: Path
+    directory: Place
     sources: Mapping[str, str]
     special_tokens: Mapping[str, str]
     now: Callable[[], datetime] = datetime.now
     _compiled: dict[str, Sandbox] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, directory: str | os.PathLike[str]) -> ChatTemplate | None:
+    def open(cls, directory: AnyPlace) -> ChatTemplate | None:
         """None where the directory has no template. Raises TokenizerError for a damaged file."""
-        path = Path(directory)
+        path = as_place(directory)
         sources = read_chat_templates(path)
         return cls(path, sources, read_special_tokens(path)) if sources else None
 
     @classmethod
-    def need(cls, directory: str | os.PathLike[str]) -> ChatTemplate:
+    def need(cls, directory: AnyPlace) -> ChatTemplate:
         """As `open`; raises RequestError where there is no template, with what to do."""
         template = cls.open(directory)
         if template is None:
             raise RequestError(
-                f"chat: {Path(directory)} has no chat template (looked for {LOOKED_FOR}): it was "
-                "not trained to converse. Continue a prompt of your own (generate, or lapwing run "
-                "without --chat), or take a checkpoint trained to chat, often called -Instruct or "
+                f"chat: {as_place(directory)} has no chat template (looked for {LOOKED_FOR}): it "
+                "was not trained to converse. Continue a prompt of your own (generate, or lapwing "
+                "run without --chat), or take a checkpoint trained to chat, often called -Instruct or "
                 "-chat."
             )
         return template

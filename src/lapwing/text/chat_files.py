@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lapwing.errors import TokenizerError
+from lapwing.place import Place
 from lapwing.text.tokenizer_files import named_tokens, read_file, read_object, read_settings
 
 TEMPLATE, SETTINGS, PROCESSOR = "chat_template.jinja", "tokenizer_config.json", "chat_template.json"
@@ -12,18 +11,18 @@ MORE_TEMPLATES = "additional_chat_templates"
 DEFAULT = "default"
 
 
-def read_special_tokens(directory: Path) -> dict[str, str]:
+def read_special_tokens(directory: Place) -> dict[str, str]:
     """`bos_token` and its like → text, as far as the settings name them."""
     return named_tokens(read_settings(directory))
 
 
-def read_chat_templates(directory: Path) -> dict[str, str]:
+def read_chat_templates(directory: Place) -> dict[str, str]:
     """Name → Jinja source, where transformers' tokenizers look for it; {} without any.
 
     The files written for it, else `chat_template` of tokenizer_config.json, else that of
     chat_template.json, which belongs to processors of images and sound.
     """
-    files = {path.stem: path for path in sorted((directory / MORE_TEMPLATES).glob("*.jinja"))}
+    files = {path.stem: path for path in _sorted(directory / MORE_TEMPLATES)}
     if (directory / TEMPLATE).is_file():
         files[DEFAULT] = directory / TEMPLATE
     if files:
@@ -34,7 +33,11 @@ def read_chat_templates(directory: Path) -> dict[str, str]:
     return {}
 
 
-def _templates_of(path: Path) -> dict[str, str]:
+def _sorted(folder: Place) -> list[Place]:
+    return sorted(folder.glob("*.jinja"), key=str)
+
+
+def _templates_of(path: Place) -> dict[str, str]:
     value = read_object(path).get("chat_template")
     if value is None:
         return {}
@@ -50,7 +53,7 @@ def _templates_of(path: Path) -> dict[str, str]:
     )
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Place) -> str:
     try:
         return read_file(path).decode("utf-8")
     except UnicodeDecodeError as error:

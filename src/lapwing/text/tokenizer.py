@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import operator
-import os
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lapwing.errors import RequestError
+from lapwing.place import AnyPlace, as_place
 from lapwing.text.stream import ByteStreamDecoder, StreamDecoder, WindowStreamDecoder
 from lapwing.text.tokenizer_files import (
     TOKENIZER,
@@ -53,12 +52,12 @@ class Tokenizer:
         self.mask_token, self.max_length = mask_token, max_length
 
     @classmethod
-    def open(cls, directory: str | os.PathLike[str]) -> Tokenizer:
+    def open(cls, directory: AnyPlace) -> Tokenizer:
         """Of `tokenizer.json`, `vocab.json` and `merges.txt`, or `vocab.txt`.
 
         Raises TokenizerError.
         """
-        path = Path(directory)
+        path = as_place(directory)
         raw = read_tokenizer(path)
         return cls(raw, read_mask_token(path, raw), read_max_length(path))
 
@@ -148,7 +147,7 @@ class Tokenizer:
         return frozenset(token_id for token_id, token in added.items() if token.special)
 
 
-def open_in_background(directory: str | os.PathLike[str]) -> Future[Tokenizer]:
+def open_in_background(directory: AnyPlace) -> Future[Tokenizer]:
     """Like `Tokenizer.open`, at once for a small file and in a thread for a large one.
 
     The library holds the interpreter while it parses: what runs beside it is native work, such as
@@ -163,7 +162,7 @@ def open_in_background(directory: str | os.PathLike[str]) -> Future[Tokenizer]:
             future.set_exception(error)
 
     try:
-        large = (Path(directory) / TOKENIZER).stat().st_size > BACKGROUND_BYTES
+        large = (as_place(directory) / TOKENIZER).stat().st_size > BACKGROUND_BYTES
     except OSError:
         large = False
     if large:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lapwing.errors import LapwingError, TokenizerError
+from lapwing.place import Place
 
 if TYPE_CHECKING:
     import tokenizers
@@ -28,7 +28,7 @@ NO_LIMIT = 10**9
 MASK_TOKENS = ("[MASK]", "<mask>")
 
 
-def read_tokenizer(directory: Path) -> tokenizers.Tokenizer:
+def read_tokenizer(directory: Place) -> tokenizers.Tokenizer:
     """Of the first format there is; raises TokenizerError."""
     if (directory / TOKENIZER).is_file():
         return _read_tokenizer_json(directory / TOKENIZER)
@@ -39,7 +39,7 @@ def read_tokenizer(directory: Path) -> tokenizers.Tokenizer:
     raise TokenizerError(_not_found(directory))
 
 
-def _read_tokenizer_json(path: Path) -> tokenizers.Tokenizer:
+def _read_tokenizer_json(path: Place) -> tokenizers.Tokenizer:
     import tokenizers
 
     raw = read_file(path)
@@ -47,7 +47,7 @@ def _read_tokenizer_json(path: Path) -> tokenizers.Tokenizer:
         return tokenizers.Tokenizer.from_buffer(raw)
 
 
-def _read_byte_level_bpe(directory: Path) -> tokenizers.Tokenizer:
+def _read_byte_level_bpe(directory: Place) -> tokenizers.Tokenizer:
     """The two files of GPT-2's own format, with GPT-2's rules around them, or RoBERTa's."""
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers, processors
@@ -85,7 +85,7 @@ def _read_byte_level_bpe(directory: Path) -> tokenizers.Tokenizer:
     return raw
 
 
-def _read_wordpiece(directory: Path) -> tokenizers.Tokenizer:
+def _read_wordpiece(directory: Place) -> tokenizers.Tokenizer:
     """BERT's own format: one piece a line, with BertTokenizer's rules and defaults around it."""
     import tokenizers
     from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
@@ -113,20 +113,20 @@ def _read_wordpiece(directory: Path) -> tokenizers.Tokenizer:
     return raw
 
 
-def read_mask_token(directory: Path, raw: tokenizers.Tokenizer) -> str | None:
+def read_mask_token(directory: Place, raw: tokenizers.Tokenizer) -> str | None:
     """What stands for a missing word: named in the settings, else BERT's or RoBERTa's."""
     named = named_tokens(read_settings(directory)).get("mask_token")
     candidates = (named or "", *MASK_TOKENS)
     return next((token for token in candidates if raw.token_to_id(token) is not None), None)
 
 
-def read_max_length(directory: Path) -> int | None:
+def read_max_length(directory: Place) -> int | None:
     """Tokens of a text the tokenizer's settings allow; those that mean no limit are 10^30."""
     length = read_settings(directory).get("model_max_length")
     return length if type(length) is int and 0 < length < NO_LIMIT else None
 
 
-def read_settings(directory: Path) -> dict[str, Any]:
+def read_settings(directory: Place) -> dict[str, Any]:
     """special_tokens_map.json under tokenizer_config.json; {} without either."""
     files = (directory / "special_tokens_map.json", directory / "tokenizer_config.json")
     settings: dict[str, Any] = {}
@@ -148,7 +148,7 @@ def _content(token: object) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _read_lines(path: Path) -> list[str]:
+def _read_lines(path: Place) -> list[str]:
     """Without the end of the last one."""
     try:
         lines = read_file(path).decode("utf-8").split("\n")
@@ -159,7 +159,7 @@ def _read_lines(path: Path) -> list[str]:
     return [line.rstrip("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
-def _read_merges(path: Path) -> Iterator[tuple[str, str]]:
+def _read_merges(path: Place) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(_read_lines(path), start=1):
         pair = line.split(" ")
         if pair == [""] or (number == 1 and line.startswith("#version")):
@@ -173,7 +173,7 @@ def _read_merges(path: Path) -> Iterator[tuple[str, str]]:
         yield pair[0], pair[1]
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Place) -> dict[str, Any]:
     """A JSON object; raises TokenizerError for anything else."""
     try:
         value = json.loads(read_file(path).decode("utf-8"))
@@ -184,7 +184,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Place) -> bytes:
     """Not empty; raises TokenizerError."""
     try:
         raw = path.read_bytes()
@@ -195,7 +195,7 @@ def read_file(path: Path) -> bytes:
     return raw
 
 
-def _not_found(path: Path) -> str:
+def _not_found(path: Place) -> str:
     text = (
         f"{path}: no tokenizer here; looked for {TOKENIZER}, {VOCAB} with {MERGES}, and {PIECES}. "
         "Token ids work without one; for text, put the model's tokenizer files there."

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from lapwing.errors import ConfigError, WeightsError
+from lapwing.place import Place
 from lapwing.weights.files import (
     CONFIG,
     GENERATION_CONFIG,
@@ -31,7 +32,8 @@ class Checkpoint:
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.directory = Path(directory)
+        self._path = Path(directory)
+        self.directory: Place = self._path
         self.config = read_config(self.directory)
         generation = self.directory / GENERATION_CONFIG
         self.generation_config: dict[str, Any] = (
@@ -52,7 +54,7 @@ class Checkpoint:
 
     def folder(self, name: str) -> Checkpoint:
         """A checkpoint inside this one, closed with it."""
-        inside = Checkpoint(self.directory / name)
+        inside = Checkpoint(self._path / name)
         self._folders.append(inside)
         return inside
 
@@ -76,7 +78,7 @@ class Checkpoint:
 
     def _open_weights(self) -> dict[str, LazyTensor]:
         try:
-            chosen = choose_weights(list_names(self.directory), str(self.directory))
+            chosen = choose_weights(list_names(self._path), str(self.directory))
         except NoWeightsError as problem:
             raise WeightsError(str(problem)) from None
         except OSError as problem:
@@ -85,7 +87,7 @@ class Checkpoint:
             ) from None
         if chosen[0] != INDEX:
             return self._open_file(chosen[0], {})
-        index = self.directory / INDEX
+        index = self._path / INDEX
         shard_of = read_shard_index(index)
         tensors: dict[str, LazyTensor] = {}
         for shard in sorted(set(shard_of.values())):
@@ -100,7 +102,7 @@ class Checkpoint:
 
     def _open_file(self, name: str, tensors: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
         """Add the file's tensors to `tensors`."""
-        file = SafetensorsFile(self.directory / name)
+        file = SafetensorsFile(self._path / name)
         self.files.append(file)
         for tensor in file.tensors:
             if tensor in tensors:
@@ -113,7 +115,7 @@ class Checkpoint:
         return tensors
 
 
-def read_config(directory: Path) -> dict[str, Any]:
+def read_config(directory: Place) -> dict[str, Any]:
     """`config.json` of a model directory; raises ConfigError."""
     if not is_dir(directory):
         raise ConfigError(f"{directory}: not a directory; expected a model directory.")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from lapwing.place import Place
+
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 SINGLE = "model.safetensors"
@@ -31,6 +33,7 @@ SMALL_FILES = (
     LIMITS,
     PROMPTS,
 )
+MODULE_FOLDER = re.compile(r"\d+_\w+", re.ASCII)
 _MODULE_FILE = re.compile(r"\d+_\w+/(config\.json|model\.safetensors)", re.ASCII)
 
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
@@ -103,7 +106,7 @@ def list_names(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
 
 
-def exists(path: Path) -> bool:
+def exists(path: Place) -> bool:
     """`Path.exists`, but False where it raises: no permission, or a name no file can have."""
     try:
         return path.exists()
@@ -111,7 +114,7 @@ def exists(path: Path) -> bool:
         return False
 
 
-def is_dir(path: Path) -> bool:
+def is_dir(path: Place) -> bool:
     """`Path.is_dir`, but False where it raises."""
     try:
         return path.is_dir()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lapwing.errors import ConfigError, ModelNotFoundError, RequestError, WeightsError
+from lapwing.errors import ConfigError, LapwingError, ModelNotFoundError, RequestError, WeightsError
 from lapwing.units import format_bytes
 from lapwing.weights.files import (
     CONFIG,
@@ -114,6 +114,21 @@ def locate(
             raise
         log.warning("%s: using the cached copy as it is; %s", text, error)
         return cached
+
+
+def find_here(name: str | os.PathLike[str], revision: str | None = None) -> Path | None:
+    """What `locate` would give without asking the hub; None where it would, or would refuse."""
+    text = os.fspath(name)
+    path = _expand(text)
+    if text and is_dir(path):
+        return path
+    if text in bundled_models():
+        return bundled_models()[text]
+    try:
+        cached = find_cached(*parse_hub_name(text, revision))
+    except LapwingError:
+        return None
+    return cached if cached is not None and is_complete(cached) else None
 
 
 def parse_hub_name(text: str, revision: str | None = None) -> tuple[str, str]:

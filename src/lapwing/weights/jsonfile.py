@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from lapwing.errors import LapwingError
+from lapwing.place import Place
 
 MAX_BYTES = 64 << 20  # the largest shard index known is under 1 MiB
 
 
-def read_json_object(path: Path, error: type[LapwingError]) -> dict[str, Any]:
+def read_json_object(path: Place, error: type[LapwingError]) -> dict[str, Any]:
     """The object in a UTF-8 JSON file; raises `error`, naming the file, for anything else."""
     value = _read_json(path, error)
     if not isinstance(value, dict):
@@ -19,7 +19,7 @@ def read_json_object(path: Path, error: type[LapwingError]) -> dict[str, Any]:
     return value
 
 
-def read_json_objects(path: Path, error: type[LapwingError]) -> list[dict[str, Any]]:
+def read_json_objects(path: Place, error: type[LapwingError]) -> list[dict[str, Any]]:
     """The list of objects in a UTF-8 JSON file; raises `error` for anything else."""
     value = _read_json(path, error)
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -27,7 +27,7 @@ def read_json_objects(path: Path, error: type[LapwingError]) -> list[dict[str, A
     return value
 
 
-def _read_json(path: Path, error: type[LapwingError]) -> Any:
+def _read_json(path: Place, error: type[LapwingError]) -> Any:
     try:
         if path.is_dir():
             raise error(f"{path}: expected a JSON file, found a directory.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from lapwing.errors import WeightsError
+from lapwing.place import Place
 from lapwing.weights.safetensors import SafetensorsFile
 
 
@@ -21,12 +21,12 @@ class LazyTensor:
         self.dtype = info.dtype
         self.shape = info.shape
         self.nbytes = info.nbytes
-        self.file = source.path
+        self.file: Place = source.path
         self._source: SafetensorsFile | None = source
         self._loaded = False
 
     @classmethod
-    def unloadable(cls, name: str, shape: tuple[int, ...], where: Path) -> LazyTensor:
+    def unloadable(cls, name: str, shape: tuple[int, ...], where: Place) -> LazyTensor:
         """Stands in for a tensor that `where` does not hold in this shape; `get` raises."""
         tensor = cls.__new__(cls)
         tensor.name = name

@@ -83,9 +83,9 @@ class SafetensorsFile:
                 raise WeightsError(f"{self.path}: expected a safetensors file, found {what}.")
             with self.path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                header, data_begin = _read_header(file.read, size, self.path)
-                self.tensors = _read_tensors(header, data_begin, size, self.path)
-                self.metadata = _read_metadata(header)
+                header, data_begin = read_header(file.read, size, self.path)
+                self.tensors = read_tensors(header, data_begin, size, self.path)
+                self.metadata = read_metadata(header)
                 self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         except FileNotFoundError:
             raise WeightsError(
@@ -159,7 +159,7 @@ class SafetensorsFile:
             ) from None
 
 
-def _read_header(read: Any, size: int, path: Path) -> tuple[dict[str, Any], int]:
+def read_header(read: Any, size: int, path: Path) -> tuple[dict[str, Any], int]:
     """The parsed header and the offset of the first data byte."""
     if size < 8:
         raise WeightsError(
@@ -187,9 +187,10 @@ def _read_header(read: Any, size: int, path: Path) -> tuple[dict[str, Any], int]
     return header, 8 + length
 
 
-def _read_tensors(
+def read_tensors(
     header: dict[str, Any], data_begin: int, size: int, path: Path
 ) -> dict[str, TensorInfo]:
+    """By name, each proven to lie in the file, none of them over another."""
     tensors = {}
     for name, entry in header.items():
         if name == "__metadata__":
@@ -254,7 +255,7 @@ def _read_tensor(name: str, entry: Any, data_begin: int, size: int) -> TensorInf
     return TensorInfo(name, dtype, tuple(shape), data_begin + begin, data_begin + end)
 
 
-def _read_metadata(header: dict[str, Any]) -> dict[str, str]:
+def read_metadata(header: dict[str, Any]) -> dict[str, str]:
     """The file's own remarks; entries that are not text are passed over."""
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict):

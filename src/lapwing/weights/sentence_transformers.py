@@ -12,6 +12,7 @@ from typing import Any
 
 from lapwing.backends.base import POOLINGS
 from lapwing.errors import ConfigError
+from lapwing.place import Place
 from lapwing.weights.files import LIMITS, MODULES, PROMPTS, exists
 from lapwing.weights.jsonfile import read_json_object, read_json_objects
 
@@ -63,7 +64,7 @@ class SentenceModules:
     default_prompt_name: str | None = None
 
 
-def read_sentence_modules(directory: Path) -> SentenceModules:
+def read_sentence_modules(directory: Place) -> SentenceModules:
     """Raises ConfigError naming the file, for modules that are not supported, too."""
     if not exists(directory / MODULES):
         return SentenceModules()
@@ -105,14 +106,14 @@ def read_sentence_modules(directory: Path) -> SentenceModules:
     )
 
 
-def _folder(path: object, where: Path) -> str:
+def _folder(path: object, where: Place) -> str:
     parts = Path(path).parts if isinstance(path, str) else ("..",)
     if ".." in parts or Path(*parts).is_absolute():
         raise ConfigError(f"{where}: 'path': expected a folder beside this file, got {path!r}")
     return str(path)
 
 
-def _pooling(path: Path) -> tuple[str, ...]:
+def _pooling(path: Place) -> tuple[str, ...]:
     config = read_json_object(path, ConfigError)
     if isinstance(config.get("pooling_mode"), str):
         modes: tuple[str, ...] = (config["pooling_mode"],)
@@ -130,7 +131,7 @@ def _pooling(path: Path) -> tuple[str, ...]:
     return modes
 
 
-def _dense(folder: Path) -> DenseModule:
+def _dense(folder: Place) -> DenseModule:
     path = folder / "config.json"
     config = read_json_object(path, ConfigError)
     sizes = [_whole(config, key, path) for key in ("in_features", "out_features")]
@@ -149,7 +150,7 @@ def _dense(folder: Path) -> DenseModule:
     )
 
 
-def _prompts(config: Mapping[str, Any], where: Path) -> dict[str, Any]:
+def _prompts(config: Mapping[str, Any], where: Place) -> dict[str, Any]:
     prompts, default = config.get("prompts") or {}, config.get("default_prompt_name")
     texts = isinstance(prompts, dict) and all(isinstance(text, str) for text in prompts.values())
     if not texts or (default is not None and default not in prompts):
@@ -160,11 +161,11 @@ def _prompts(config: Mapping[str, Any], where: Path) -> dict[str, Any]:
     return {"prompts": prompts, "default_prompt_name": default}
 
 
-def _optional(path: Path) -> dict[str, Any]:
+def _optional(path: Place) -> dict[str, Any]:
     return read_json_object(path, ConfigError) if exists(path) else {}
 
 
-def _whole(config: Mapping[str, Any], key: str, path: Path) -> int | None:
+def _whole(config: Mapping[str, Any], key: str, path: Place) -> int | None:
     value = config.get(key)
     if value is not None and (type(value) is not int or value < 1):
         raise ConfigError(f"{path}: {key!r}: expected a whole number ≥ 1, got {value!r}")

@@ -9,6 +9,7 @@ import pytest
 
 from lapwing.advise import first_run
 from lapwing.advise.slowdown import Measurements
+from lapwing.weights.cache_folder import cache_folder
 
 MEASURED = Measurements(600.0, 4.0, None, 4_000_000)
 
@@ -65,10 +66,10 @@ def test_another_version_backend_or_installation_measures_anew() -> None:
 
 def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LAPWING_CACHE", str(tmp_path / "own"))
-    assert first_run.cache_folder() == tmp_path / "own"
+    assert cache_folder() == tmp_path / "own"
     monkeypatch.delenv("LAPWING_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert first_run.cache_folder() == tmp_path / "lapwing"
+    assert cache_folder() == tmp_path / "lapwing"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative, so ignored")
-    assert first_run.cache_folder() == tmp_path / "home" / ".cache" / "lapwing"
+    assert cache_folder() == tmp_path / "home" / ".cache" / "lapwing"

@@ -239,7 +239,7 @@ def test_memory_at_the_files_dtype_is_the_files_bytes(tiny_models: TinyModels, s
 def test_progress_counts_every_byte(tiny_models: TinyModels) -> None:
     calls: list[tuple[int, int]] = []
     directory = tiny_models.directory("odd")
-    lapwing.load(directory, progress=lambda done, total: calls.append((done, total))).close()
+    lapwing.load(directory, on_progress=lambda done, total: calls.append((done, total))).close()
     done = [so_far for so_far, _ in calls]
     assert done == sorted(set(done))
     assert {total for _, total in calls} == {done[-1]}

@@ -1,0 +1,217 @@
+"""What a plane store's file looks like: areas, pads, and a header that proves itself.
+
+A safetensors container. Its tensors lie in areas, each on a border of 64 KiB and each mapped on its
+own, tensors in them on 64 bytes; what lies between is tensors, too (`pad/…`), since the format
+allows no gaps. Names say what a tensor holds:
+
+    file/NAME     bytes of a small file: configuration, tokenizer
+    base/NAME     base plane [row groups, bytes], its factors/NAME [row groups, 2]
+    refine/NAME   refine plane [row groups, bytes]
+    float/NAME    floats as passes read them, in the shape of the checkpoint
+
+`__metadata__` has the version, the table of the checkpoint's tensors, the source, a CRC-32C of each
+tensor in the order of the file (pads, too), and one of the header, taken with zeros in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lapwing.weights.safetensors import NUMPY_DTYPES
+
+VERSION = "1"
+AREA_BYTES = 65536  # a multiple of every page size in use
+TENSOR_BYTES = 64  # a cache line
+# In the order of the file. lookups: refine planes that every precision reads a few rows of.
+AREAS = ("files", "base", "lookups", "refine")
+PLANES, FLOATS = "planes", "floats"  # what a tensor is kept as
+
+KEY = "lapwing."
+VERSION_KEY, TABLE_KEY, SOURCE_KEY = KEY + "version", KEY + "tensors", KEY + "source"
+SCHEME_KEY, AREAS_KEY, BOOT_KEY = KEY + "scheme", KEY + "areas", KEY + "boot"
+CRCS_KEY, HEADER_CRC_KEY = KEY + "crc32c", KEY + "header_crc32c"
+NO_CRC = "0" * 8
+_HEADER_CRC = re.compile(rb'"lapwing\.header_crc32c":"([0-9a-f]{8})"')
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A tensor of the file, before it has a place."""
+
+    name: str
+    dtype: str  # as safetensors spells it
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Of its data."""
+        return math.prod(self.shape) * NUMPY_DTYPES[self.dtype].itemsize
+
+
+@dataclass(frozen=True)
+class Placed(Piece):
+    """A piece at its place, counted from the first data byte."""
+
+    begin: int = 0
+
+    @property
+    def end(self) -> int:
+        """First byte behind it."""
+        return self.begin + self.nbytes
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every piece, pads included, in the order of the file; where areas begin and end."""
+
+    pieces: tuple[Placed, ...]
+    areas: dict[str, tuple[int, int]]
+
+    @property
+    def nbytes(self) -> int:
+        """Of all data."""
+        return self.pieces[-1].end if self.pieces else 0
+
+
+def lay_out(areas: Mapping[str, Sequence[Piece]]) -> Layout:
+    """Gives every piece its place; areas without any are left out."""
+    placed: list[Placed] = []
+    spans: dict[str, tuple[int, int]] = {}
+    at = 0
+
+    def align(to: int) -> int:
+        gap = -at % to
+        if gap:
+            placed.append(Placed(f"pad/{len(placed)}", "U8", (gap,), at))
+        return at + gap
+
+    for area in AREAS:
+        pieces = areas.get(area, ())
+        if not pieces:
+            continue
+        at = begin = align(AREA_BYTES)
+        for piece in pieces:
+            at = align(TENSOR_BYTES)
+            placed.append(Placed(piece.name, piece.dtype, piece.shape, at))
+            at += piece.nbytes
+        spans[area] = (begin, at)
+    return Layout(tuple(placed), spans)
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """A tensor of the checkpoint: what it was there, and how and where it is kept here.
+
+    at: the name its pieces go by; that of another tensor where both are equal. lookup: its refine
+    plane is in that area. digest: of its pieces' bytes, to find equal ones in other stores.
+    """
+
+    kept: str
+    dtype: str
+    shape: tuple[int, ...]
+    layout: str
+    at: str
+    lookup: bool = False
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the metadata of a store says."""
+
+    scheme: str  # "planes", or a float dtype
+    table: dict[str, TableEntry]
+    source: dict[str, Any]
+    boot: str | None  # of the system that wrote it
+    areas: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def make_header(layout: Layout, contents: Contents, crcs: Sequence[int] | None) -> bytes:
+    """Length and JSON, padded so that data begins on an area's border.
+
+    Always as long, whatever the crcs and digests (None: zeros in their place).
+    """
+    from lapwing.weights.store.checksum import crc32c
+
+    table = {
+        name: [
+            entry.kept,
+            entry.dtype,
+            list(entry.shape),
+            entry.layout,
+            entry.at,
+            entry.lookup,
+            entry.digest or "0" * 32,
+        ]
+        for name, entry in contents.table.items()
+    }
+    codes = [0] * len(layout.pieces) if crcs is None else crcs
+    metadata = {
+        "format": "lapwing-planes",
+        VERSION_KEY: VERSION,
+        SCHEME_KEY: contents.scheme,
+        BOOT_KEY: contents.boot or "",
+        AREAS_KEY: json.dumps(layout.areas),
+        SOURCE_KEY: json.dumps(contents.source),
+        TABLE_KEY: json.dumps(table),
+        CRCS_KEY: " ".join(f"{code:08x}" for code in codes),
+        HEADER_CRC_KEY: NO_CRC,
+    }
+    header: dict[str, Any] = {"__metadata__": metadata}
+    for piece in layout.pieces:
+        header[piece.name] = {
+            "dtype": piece.dtype,
+            "shape": piece.shape,
+            "data_offsets": [piece.begin, piece.end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % AREA_BYTES)
+    raw = len(text).to_bytes(8, "little") + text
+    code = f'"{HEADER_CRC_KEY}":"{crc32c(raw):08x}"'.encode()
+    return raw.replace(f'"{HEADER_CRC_KEY}":"{NO_CRC}"'.encode(), code, 1)
+
+
+def header_is_whole(raw: bytes) -> bool:
+    """Whether a header is what was written, by its own checksum."""
+    from lapwing.weights.store.checksum import crc32c
+
+    found = _HEADER_CRC.search(raw)
+    if found is None:
+        return False
+    begin, end = found.span(1)
+    return crc32c(raw[:begin] + NO_CRC.encode() + raw[end:]) == int(found[1], 16)
+
+
+def read_contents(metadata: Mapping[str, str]) -> Contents:
+    """Raises ValueError for what `make_header` does not write."""
+    table = {
+        name: TableEntry(
+            kept=str(kept),
+            dtype=str(dtype),
+            shape=tuple(int(size) for size in shape),
+            layout=str(layout),
+            at=str(at),
+            lookup=bool(lookup),
+            digest=str(digest),
+        )
+        for name, (kept, dtype, shape, layout, at, lookup, digest) in json.loads(
+            metadata[TABLE_KEY]
+        ).items()
+    }
+    areas = {
+        str(name): (int(a), int(b)) for name, (a, b) in json.loads(metadata[AREAS_KEY]).items()
+    }
+    source = json.loads(metadata[SOURCE_KEY])
+    if not isinstance(source, dict):
+        raise ValueError("the source is no object")
+    return Contents(metadata[SCHEME_KEY], table, source, metadata[BOOT_KEY] or None, areas)
+
+
+def read_crcs(metadata: Mapping[str, str]) -> list[int]:
+    """In the order of the file; raises ValueError."""
+    return [int(code, 16) for code in metadata[CRCS_KEY].split()]

@@ -1,0 +1,144 @@
+"""A thread that reads a store in the order of use, ahead of it, and proves what it has read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lapwing.errors import LapwingError, RequestError, WeightsError
+from lapwing.weights.store.checksum import crc32c
+from lapwing.weights.store.file import CHUNK_BYTES, StoreFile
+
+OnRead = Callable[[int, int], None]  # (bytes done, bytes in all)
+ReadAt = Callable[[int, memoryview], int]  # (offset, buffer) → bytes read
+
+
+@dataclass(frozen=True)
+class ReadEvent:
+    """read: a tensor is in memory and proven. used: a pass has asked for it, and got it."""
+
+    kind: Literal["read", "used"]
+    piece: str
+    at_s: float  # since the reader began
+
+
+class StreamReader:
+    """Reads `pieces` one after the other, whatever anybody waits for.
+
+    What is read ends up in the system's page cache, from where the mapping has it.
+    """
+
+    def __init__(
+        self,
+        store: StoreFile,
+        pieces: Sequence[str],
+        *,
+        on_progress: OnRead | None = None,
+        read_at: ReadAt | None = None,
+    ) -> None:
+        self._store, self._pieces = store, list(pieces)
+        self._read_at = store.read_at if read_at is None else read_at
+        self._on_progress = on_progress
+        self._place = {piece: index for index, piece in enumerate(self._pieces)}
+        self.total_bytes = sum(store.span(piece).nbytes for piece in self._pieces)
+        self.done_bytes, self._count = 0, 0
+        self.events: list[ReadEvent] = []
+        self._error: BaseException | None = None
+        self._stopped = False
+        self._changed = threading.Condition()
+        self._began_s = time.perf_counter()
+        self.took_s: float | None = None
+        self._thread = threading.Thread(target=self._run, name="lapwing-reader", daemon=True)
+        self._thread.start()
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything has been read."""
+        return self._count == len(self._pieces)
+
+    def has(self, pieces: Sequence[str]) -> bool:
+        """Whether they have been read. Raises what the reader found to be wrong."""
+        self._raise()
+        return all(self._place.get(piece, -1) < self._count for piece in pieces)
+
+    def wait(self, piece: str) -> None:
+        """Until it has been read; at once for what this reader does not read.
+
+        Raises WeightsError where a tensor read so far is not what was written.
+        """
+        index = self._place.get(piece, -1)
+        with self._changed:
+            while self._count <= index and self._error is None and not self._stopped:
+                self._changed.wait()
+        self._raise()
+        if self._count <= index:
+            raise RequestError("the model was closed while it was being read; load it again")
+        self._note("used", piece)
+
+    def finish(self) -> None:
+        """Waits until everything has been read."""
+        if self._pieces:
+            with self._changed:
+                while not self.finished and self._error is None and not self._stopped:
+                    self._changed.wait()
+        self._raise()
+
+    def stop(self) -> None:
+        """Ends the thread, and with an error whoever waits."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            if isinstance(self._error, LapwingError):
+                raise type(self._error)(str(self._error))
+            raise WeightsError(
+                f"{self._store.path}: could not be read ({self._error})."
+            ) from self._error
+
+    def _note(self, kind: Literal["read", "used"], piece: str) -> None:
+        self.events.append(ReadEvent(kind, piece, time.perf_counter() - self._began_s))
+
+    def _run(self) -> None:
+        try:
+            buffer = np.empty(CHUNK_BYTES, np.uint8)
+            for piece in self._pieces:
+                if not self._read(piece, buffer):
+                    return
+                self._store.populate(piece)
+                self._note("read", piece)
+                with self._changed:
+                    self._count += 1
+                    self._changed.notify_all()
+            self.took_s = time.perf_counter() - self._began_s
+        except BaseException as error:  # of the file, or of whoever watches progress
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def _read(self, piece: str, buffer: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> bool:
+        """False where it was stopped on the way."""
+        info = self._store.span(piece)
+        at, crc = info.begin, 0
+        while at < info.end:
+            if self._stopped:
+                return False
+            target = buffer.data[: min(CHUNK_BYTES, info.end - at)]
+            got = self._read_at(at, target)
+            if got == 0:
+                break  # the check below says so
+            crc = crc32c(buffer[:got], crc)
+            at += got
+            self.done_bytes += got
+            if self._on_progress is not None:
+                self._on_progress(self.done_bytes, self.total_bytes)
+        self._store.check(piece, crc)
+        return True

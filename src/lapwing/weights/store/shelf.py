@@ -1,0 +1,185 @@
+"""The stores in the cache folder: found by what they were made from, listed, removed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lapwing.errors import ModelNotFoundError, WeightsError
+from lapwing.weights.cache_folder import cache_folder
+from lapwing.weights.store.file import StoreFile
+from lapwing.weights.store.source import Source, describe
+from lapwing.weights.store.writer import DRAFT
+
+FOLDER, SUFFIX, CHECKED = "stores", ".safetensors", ".checked"
+# fresh: of the checkpoint as it is. alone: the checkpoint is gone. stale: it has changed.
+State = Literal["fresh", "alone", "stale", "damaged"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A store on the shelf; `damaged` ones have no source."""
+
+    path: Path
+    nbytes: int
+    state: State
+    source: Source | None
+    scheme: str | None
+    planes: str | None  # both, or base
+    reason: str | None = None  # why it is damaged
+
+
+def shelf() -> Path | None:
+    """The folder of all stores; None where there is no home for it."""
+    folder = cache_folder()
+    return None if folder is None else folder / FOLDER
+
+
+def path_for(source: Source, scheme: str) -> Path | None:
+    """Where the store of a source is, or would be."""
+    folder = shelf()
+    if folder is None:
+        return None
+    key = hashlib.blake2b(source.directory.encode(), digest_size=6).hexdigest()
+    title = (source.name or Path(source.directory).name).replace("/", "--")
+    slug = re.sub(r"[^\w.-]+", "-", title, flags=re.ASCII)[:80] or "model"
+    return folder / f"{slug}.{key}.{scheme}{SUFFIX}"
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Keeps other processes from making the same store; drafts that a dead one left are removed.
+
+    Raises OSError where the folder takes no files.
+    """
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        for draft in path.parent.glob(f".{path.name}.*{DRAFT}"):
+            draft.unlink(missing_ok=True)
+        yield
+
+
+def planes_of(store: StoreFile) -> str | None:
+    """`both` or `base`; None for stores of floats."""
+    if store.contents.scheme != "planes":
+        return None
+    matrices = [e for e in store.contents.table.values() if e.kept == "planes" and not e.lookup]
+    whole = all(f"refine/{entry.at}" in store.tensors for entry in matrices)
+    return "both" if whole else "base"
+
+
+def stores() -> list[Stored]:
+    """Everything on the shelf, by name."""
+    folder = shelf()
+    if folder is None or not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            found.append(_look(path))
+        except FileNotFoundError:  # removed a moment ago
+            continue
+    return found
+
+
+def _look(path: Path) -> Stored:
+    nbytes = path.stat().st_size
+    try:
+        store = StoreFile(path)
+    except WeightsError as error:
+        return Stored(path, nbytes, "damaged", None, None, None, str(error))
+    try:
+        source = Source.from_dict(store.contents.source)
+        return Stored(
+            path, nbytes, state_of(source), source, store.contents.scheme, planes_of(store)
+        )
+    except ValueError as error:
+        return Stored(path, nbytes, "damaged", None, None, None, str(error))
+    finally:
+        store.close()
+
+
+def state_of(source: Source) -> State:
+    """Of a store that was made from it."""
+    try:
+        now = describe(Path(source.directory))
+    except OSError:
+        return "alone"
+    if now.nbytes == 0:
+        return "alone"
+    return "fresh" if now.fingerprint == source.fingerprint else "stale"
+
+
+def stores_of(name: str, revision: str | None = None) -> list[Stored]:
+    """Of a hub id, a directory (there or not), or the path of a store."""
+    place = os.path.realpath(Path(name).expanduser())
+
+    def meant(stored: Stored) -> bool:
+        if name == stored.path.name or place == os.path.realpath(stored.path):
+            return True
+        source = stored.source
+        if source is None or source.directory == place:
+            return source is not None
+        if source.name != name:
+            return False
+        at = (*source.refs, source.commit or "")
+        return revision is None or revision in at or at[-1].startswith(revision)
+
+    return [stored for stored in stores() if meant(stored)]
+
+
+def remove(stored: Stored) -> int:
+    """Bytes freed. Raises ModelNotFoundError where it cannot be."""
+    try:
+        stored.path.unlink(missing_ok=True)
+        mark(stored.path).unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelNotFoundError(
+            f"{stored.path}: could not be removed ({error.strerror}). Check who owns the cache."
+        ) from None
+    return stored.nbytes
+
+
+# Power cuts. What was fsynced is on the disk, says the disk; the first start of the system after a
+# store was written does not take its word for it, however the system went down.
+
+
+def boot_id() -> str | None:
+    """Of this start of the system; None where it cannot be told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def mark(path: Path) -> Path:
+    """Beside a store that has been found whole after a start of the system."""
+    return path.with_name(path.name + CHECKED)
+
+
+def needs_check(store: StoreFile) -> bool:
+    """Whether it was written before this start of the system, and not read through since then."""
+    written, now = store.contents.boot, boot_id()
+    if written is None or now is None or written == now:
+        return False
+    try:
+        return mark(store.path).read_text(encoding="ascii") != f"{store.header_crc:08x}"
+    except (OSError, ValueError):
+        return True
+
+
+def set_checked(store: StoreFile) -> bool:
+    """Notes that it is whole; False where the folder takes no files."""
+    try:
+        mark(store.path).write_text(f"{store.header_crc:08x}", encoding="ascii")
+    except OSError:
+        return False
+    return True

@@ -52,8 +52,8 @@ class ChatTemplate:
             raise RequestError(
                 f"chat: {as_place(directory)} has no chat template (looked for {LOOKED_FOR}): it "
                 "was not trained to converse. Continue a prompt of your own (generate, or lapwing "
-                "run without --chat), or take a checkpoint trained to chat, often called -Instruct or "
-                "-chat."
+                "run without --chat), or take a checkpoint trained to chat, often called -Instruct "
+                "or -chat."
             )
         return template
 

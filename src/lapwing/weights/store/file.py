@@ -23,9 +23,9 @@ from lapwing.weights.safetensors import (
     read_tensors,
 )
 from lapwing.weights.store import format as store_format
-from lapwing.weights.store.checksum import crc32c
+from lapwing.backends.checksum import crc32c
 
-CHUNK_BYTES = 4 << 20  # of a sequential read
+CHUNK_BYTES = 1 << 20  # of a sequential read
 SAMPLES = 64  # places that are asked whether memory has them
 _AGAIN = "Remove it (lapwing rm --store); the next load makes it anew from the checkpoint."
 
@@ -125,15 +125,15 @@ class StoreFile:
         info = self.span(name)
         array = np.empty(info.shape, NUMPY_DTYPES[info.dtype])
         if info.nbytes:
-            target = array.reshape(-1).view(np.uint8)
-            done = 0
+            target, done, crc = array.reshape(-1).view(np.uint8), 0, 0
             while done < info.nbytes:
-                piece = target.data[done : done + CHUNK_BYTES]
-                got = os.preadv(self._fd, [piece], info.begin + done)
+                piece = target[done : done + CHUNK_BYTES]
+                got = self.read_at(info.begin + done, piece.data)
                 if got == 0:
                     break
+                crc = crc32c(piece[:got], crc)  # while it is in the processor's cache
                 done += got
-            self.check(name, crc32c(target))
+            self.check(name, crc)
         array.flags.writeable = False
         return array
 

@@ -136,7 +136,7 @@ def make_header(layout: Layout, contents: Contents, crcs: Sequence[int] | None) 
 
     Always as long, whatever the crcs and digests (None: zeros in their place).
     """
-    from lapwing.weights.store.checksum import crc32c
+    from lapwing.backends.checksum import crc32c
 
     table = {
         name: [
@@ -178,7 +178,7 @@ def make_header(layout: Layout, contents: Contents, crcs: Sequence[int] | None) 
 
 def header_is_whole(raw: bytes) -> bool:
     """Whether a header is what was written, by its own checksum."""
-    from lapwing.weights.store.checksum import crc32c
+    from lapwing.backends.checksum import crc32c
 
     found = _HEADER_CRC.search(raw)
     if found is None:

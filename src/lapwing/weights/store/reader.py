@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from lapwing.errors import LapwingError, RequestError, WeightsError
-from lapwing.weights.store.checksum import crc32c
+from lapwing.backends.checksum import crc32c
 from lapwing.weights.store.file import CHUNK_BYTES, StoreFile
 
 OnRead = Callable[[int, int], None]  # (bytes done, bytes in all)

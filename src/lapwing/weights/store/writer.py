@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapwing.disk import sync_folder
-from lapwing.weights.store.checksum import crc_of
+from lapwing.backends.checksum import crc_of
 from lapwing.weights.store.format import Contents, Layout, make_header
 
 DRAFT = ".draft"

@@ -1,0 +1,173 @@
+"""Weights that a reader brings in ahead of use: what waits, what does not, and what is reported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from loading import needs_core
+from tiny import write_gpt2
+
+import lapwing
+from lapwing.engine.causal import CausalModel
+from lapwing.weights.store.file import StoreFile
+
+LAYERS = 5
+IDS = list(range(1, 40))
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Layers of 0.8 MB as base planes; the embedding of 0.3 MB."""
+    path = tmp_path_factory.mktemp("progressive")
+    write_gpt2(path, seed=1, n_embd=384, n_head=6, n_layer=LAYERS, vocab_size=640)
+    lapwing.load(path).close()  # the store is made
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(directory: Path) -> Iterator[CausalModel]:
+    with lapwing.load(directory, load="mapped") as model:
+        assert isinstance(model, CausalModel)
+        yield model
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, bytes_per_s: float) -> None:
+    """Every read takes as long as a disk of that speed would."""
+    fast = StoreFile.read_at
+
+    def slow(self: StoreFile, offset: int, buffer: memoryview) -> int:
+        got = fast(self, offset, buffer[: 64 << 10])
+        time.sleep(got / bytes_per_s)
+        return got
+
+    monkeypatch.setattr(StoreFile, "read_at", slow)
+
+
+def load(directory: Path, dtype: str = "int8", **arguments: Any) -> CausalModel:
+    model = lapwing.load(directory, dtype, load="progressive", **arguments)
+    assert isinstance(model, CausalModel)
+    return model
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_logits_are_those_of_a_mapped_model(
+    directory: Path, whole: CausalModel, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_down(monkeypatch, 30e6)
+    with load(directory, dtype) as model:
+        assert not model.loading.finished
+        logits = model.forward(IDS)
+        model.loading.wait()
+        assert model.loading.finished
+        assert model.loading.done_bytes == model.loading.total_bytes
+        assert model.loading.took_s > 0
+    np.testing.assert_array_equal(logits, whole.forward(IDS, dtype=dtype))
+
+
+@needs_core  # NumPy is slower than such a disk
+def test_a_layer_computes_while_the_next_is_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_down(monkeypatch, 100e6)
+    with load(directory, "int4") as model:
+        model.forward(IDS)
+        events = model.loading.events
+    for layer in range(LAYERS - 2):
+        # A layer's first piece is asked for when the one before it has computed.
+        computed = min(e.at_s for e in events if e.kind == "used" and f".h.{layer + 1}." in e.piece)
+        read = max(e.at_s for e in events if e.kind == "read" and f".h.{layer + 2}." in e.piece)
+        assert computed < read, layer
+    read_order = [e.piece for e in events if e.kind == "read"]
+    layers = [int(piece.split(".h.")[1].split(".")[0]) for piece in read_order if ".h." in piece]
+    assert layers[: len(layers)] == sorted(layers)
+
+
+def test_int4_does_not_wait_for_refine_planes(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load(directory, "int4") as model:
+        model.loading.wait()
+        pieces = {e.piece for e in model.loading.events if e.kind == "read"}
+        refine = {piece for piece in pieces if piece.startswith("refine/")}
+        assert refine == {"refine/transformer.wte.weight"}  # look-ups read it
+        assert model.precisions == ("int4",)
+        with pytest.raises(lapwing.RequestError, match="serves int4; got int8"):
+            model.generate(IDS, max_tokens=1, dtype="int8")
+
+
+@needs_core
+def test_precision_rises_when_refine_planes_are_there(
+    directory: Path, whole: CausalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_down(monkeypatch, 20e6)
+    with load(directory, rising=True) as model:
+        stream = model.stream(IDS, max_tokens=24, ignore_eos=True)
+        tokens = []
+        for chunk in stream:
+            tokens.append(chunk.token)
+            if len(tokens) == 5:
+                assert stream.result.precision_switches == []
+                assert stream.result.dtype == "int4"
+                model.loading.wait()
+        result = stream.result
+        assert model.generate(IDS, max_tokens=1).precision_switches == []  # from now on it is int8
+    (switch,) = result.precision_switches
+    assert (switch.token, switch.dtype, result.dtype) == (5, "int8", "int8")
+    assert "refine" in switch.reason
+    cache, ids, expected = whole.kv_cache(), IDS, []
+    for at in range(24):
+        dtype = "int4" if at < 5 else "int8"
+        logits, _ = whole.forward_with_kv_cache(ids, cache, dtype=dtype, last_only=True)
+        ids = [int(logits[0].argmax())]
+        expected += ids
+    assert result.tokens == expected
+
+
+def test_a_named_precision_waits(
+    directory: Path, whole: CausalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """int8 by name is int8, also while precision rises: passes wait for what they read."""
+    slow_down(monkeypatch, 50e6)
+    with load(directory, rising=True) as model:
+        answer = model.generate(IDS, max_tokens=3, ignore_eos=True, dtype="int8")
+    expected = whole.generate(IDS, max_tokens=3, ignore_eos=True, dtype="int8")
+    assert answer.tokens == expected.tokens
+    assert (answer.dtype, answer.precision_switches) == ("int8", [])
+
+
+def test_progress_is_told(directory: Path) -> None:
+    told: list[tuple[int, int]] = []
+    with load(directory, on_progress=lambda done, total: told.append((done, total))) as model:
+        model.loading.wait()
+        assert told[-1] == (model.loading.total_bytes, model.loading.total_bytes)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_closing_ends_the_reader(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_down(monkeypatch, 1e6)  # would take seconds
+    model = load(directory)
+    began_s = time.perf_counter()
+    model.close()
+    assert time.perf_counter() - began_s < 1
+    assert not model.loading.finished
+    with pytest.raises(lapwing.RequestError, match="closed"):
+        model.generate(IDS, max_tokens=1)
+
+
+def test_a_reader_that_fails_is_heard(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: StoreFile, offset: int, buffer: memoryview) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(StoreFile, "read_at", broken)
+    with load(directory) as model, pytest.raises(lapwing.WeightsError, match="Input/output error"):
+        model.forward(IDS)
+
+
+def test_rising_needs_int8(directory: Path) -> None:
+    with pytest.raises(lapwing.RequestError, match="rising"):
+        lapwing.load(directory, "int4", rising=True)

@@ -110,6 +110,8 @@ def stream_in(
                 first.append(piece)
             elif recipe.refine_linears or tensor.entry.lookup:
                 second.append(piece)
+    store = checkpoint.store
+    first.sort(key=lambda piece: store.area_of(piece) != "vectors")  # small, and in one place
     reader = StreamReader(checkpoint.store, first + second, on_progress=progress, read_at=read_at)
     linears = [p for p in second if p.startswith("refine/")]
     checkpoint.gate = _Gate(reader, set(second))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lapwing.backends.base import Backend
 from lapwing.layers.ops import Ops
-from lapwing.layers.parameter import Parameter
+from lapwing.layers.parameter import MATRIX_ROLES, Parameter
 from lapwing.models.registry import build
 from lapwing.quant import scheme
 from lapwing.quant.recipe import Recipe
@@ -110,7 +110,8 @@ def _layout(
         name = names[id(p)]
         if not p.quantized:
             piece = Piece(f"float/{name}", SPELLED[p.held_dtype], p.tensor.shape)
-            areas.setdefault("base", []).append(piece)
+            area = "base" if p.role in MATRIX_ROLES else "vectors"
+            areas.setdefault(area, []).append(piece)
             continue
         rows = scheme.row_group_count(p.N)
         areas.setdefault("base", []).extend(

@@ -111,7 +111,7 @@ def test_a_bad_weight_is_found_when_it_is_used(tmp_path: Path) -> None:
 
 def test_what_is_refused(tiny_models: TinyModels) -> None:
     directory = tiny_models.directory()
-    with pytest.raises(RequestError, match="load: expected one of auto, .*eager; got 'fast'"):
+    with pytest.raises(RequestError, match=r"load: expected one of auto, .*eager; got 'fast'"):
         lapwing.load(directory, load="fast")
     model = lapwing.load(directory, load="lazy")
     handle = model.layers[0]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lapwing.backends.checksum import crc32c
 from lapwing.errors import WeightsError
 from lapwing.weights.safetensors import (
     NUMPY_DTYPES,
@@ -23,7 +24,6 @@ from lapwing.weights.safetensors import (
     read_tensors,
 )
 from lapwing.weights.store import format as store_format
-from lapwing.backends.checksum import crc32c
 
 CHUNK_BYTES = 1 << 20  # of a sequential read
 SAMPLES = 64  # places that are asked whether memory has them
@@ -108,6 +108,11 @@ class StoreFile:
         if info is None or name not in self._area_of:
             raise WeightsError(f"{self.path}: holds no {name!r}. {_AGAIN}")
         return info
+
+    def area_of(self, name: str) -> str:
+        """See format.AREAS. Raises WeightsError for a tensor that is not here."""
+        self.span(name)
+        return self._area_of[name]
 
     def view(self, name: str) -> npt.NDArray[Any]:
         """Read-only array over the mapping of its area."""

@@ -27,8 +27,9 @@ from lapwing.weights.safetensors import NUMPY_DTYPES
 VERSION = "1"
 AREA_BYTES = 65536  # a multiple of every page size in use
 TENSOR_BYTES = 64  # a cache line
-# In the order of the file. lookups: refine planes that every precision reads a few rows of.
-AREAS = ("files", "base", "lookups", "refine")
+# In the order of the file. vectors: norms and biases, which a start reads. lookups: refine planes
+# that every precision reads a few rows of.
+AREAS = ("files", "vectors", "base", "lookups", "refine")
 PLANES, FLOATS = "planes", "floats"  # what a tensor is kept as
 
 KEY = "lapwing."

@@ -165,23 +165,32 @@ class Parameter:
     def _take(self, tensor: StoredTensor) -> None:
         """From a store, where everything is as passes read it."""
         if self.role in ("norm", "bias"):
+            self._refuse_kept_otherwise(tensor)
             self.vector = tensor.get() + np.float32(self.offset)
         elif self._shared is None:
             self.matrix = self._bind(tensor)
         else:
-            how = f"{self.held_dtype} {self.layout} {self._backend.name} {tensor.entry.digest}"
+            digest = f"{self.N}x{self.K} {tensor.entry.digest}"
+            how = f"{self.held_dtype} {self.layout} {self._backend.name} {digest}"
             self.matrix = self._shared.known(how.encode(), lambda: self._bind(tensor))
 
     def _bind(self, tensor: StoredTensor) -> Matrix:
+        self._refuse_kept_otherwise(tensor)
         if self.quantized:
             refine = self.keeps_refine or self.serves_both
             return self._backend.kept_planes(tensor.planes(refine=refine))
-        if FILE_DTYPES[tensor.held_dtype] != self.held_dtype:
-            raise WeightsError(
-                f"{tensor.file}: {tensor.name!r} is kept as {tensor.held_dtype}, expected "
-                f"{self.held_dtype}. Remove the store (lapwing rm --store) to have it made anew."
-            )
         return self._backend.dense(tensor.get(), self.held_dtype, self.layout)
+
+    def _refuse_kept_otherwise(self, tensor: StoredTensor) -> None:
+        """Raises WeightsError for a store that was not packed for this very use."""
+        kept = "planes" if tensor.quantized else FILE_DTYPES[tensor.held_dtype]
+        expected = "planes" if self.quantized else self.held_dtype
+        if (kept, tensor.entry.layout) != (expected, self.layout):
+            raise WeightsError(
+                f"{tensor.file}: {tensor.name!r} is kept as {kept} ({tensor.entry.layout}), "
+                f"expected {expected} ({self.layout}). Remove the store (lapwing rm --store) to "
+                "have it made anew."
+            )
 
     @property
     def serves_both(self) -> bool:

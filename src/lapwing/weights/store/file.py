@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lapwing.backends.checksum import crc32c
 from lapwing.errors import WeightsError
 from lapwing.weights.safetensors import (
+    MAX_HEADER_BYTES,
     NUMPY_DTYPES,
     TensorInfo,
     read_header,
@@ -24,6 +25,7 @@ from lapwing.weights.safetensors import (
     read_tensors,
 )
 from lapwing.weights.store import format as store_format
+from lapwing.weights.store.source import Source
 
 CHUNK_BYTES = 1 << 20  # of a sequential read
 SAMPLES = 64  # places that are asked whether memory has them
@@ -56,8 +58,8 @@ class StoreFile:
     def _read(self) -> None:
         self.nbytes = os.fstat(self._fd).st_size
         begin = os.pread(self._fd, 8, 0)
-        length = min(int.from_bytes(begin, "little"), self.nbytes)
-        raw = begin + _read_fully(self._fd, 8, length)
+        length = int.from_bytes(begin, "little")
+        raw = begin + _read_fully(self._fd, 8, length if length <= MAX_HEADER_BYTES else 0)
         header, self._data_begin = read_header(io.BytesIO(raw).read, self.nbytes, self.path)
         metadata = read_metadata(header)
         version = metadata.get(store_format.VERSION_KEY)
@@ -83,12 +85,36 @@ class StoreFile:
             codes = store_format.read_crcs(metadata)
             self._crcs = dict(zip(self._in_order(), codes, strict=True))
             self._area_of = self._areas()
+            self._check_pieces()
+            Source.from_dict(self.contents.source)
         except (KeyError, TypeError, ValueError) as error:
-            raise WeightsError(f"{self.path}: its header makes no sense ({error}).") from None
+            raise WeightsError(
+                f"{self.path}: its header makes no sense ({error}). {_AGAIN}"
+            ) from None
 
     def _in_order(self) -> list[str]:
-        """Names in the order of the file."""
-        return sorted(self.tensors, key=lambda name: (self.tensors[name].begin, name))
+        """Names in the order of the file; of those at the same byte, what holds none is first."""
+        return sorted(self.tensors, key=lambda name: (self.tensors[name].begin, self._end(name)))
+
+    def _end(self, name: str) -> int:
+        return self.tensors[name].end
+
+    def _check_pieces(self) -> None:
+        """Raises ValueError for tensors of the table that are not here as it says."""
+        for entry in self.contents.table.values():
+            for name, dtypes, shape in store_format.pieces_of(entry):
+                info = self.tensors.get(name)
+                if info is None and name.startswith("refine/"):  # of stores of base planes
+                    continue
+                if info is None or name not in self._area_of:
+                    raise ValueError(f"there is no {name!r}")
+                if info.dtype not in dtypes or info.shape != shape:
+                    raise ValueError(
+                        f"{name!r} is {info.dtype} {list(info.shape)}, expected "
+                        f"{' or '.join(dtypes)} {list(shape)}"
+                    )
+                if info.begin % store_format.TENSOR_BYTES:
+                    raise ValueError(f"{name!r} begins at byte {info.begin}")
 
     def _areas(self) -> dict[str, str]:
         """Tensor → area. Raises ValueError for areas that are not there or not on borders."""
@@ -236,11 +262,13 @@ class StoreFile:
 
 
 def is_store(path: Path) -> bool:
-    """Whether a file begins like a plane store, sound or not."""
+    """Whether there is a file that begins like a plane store, sound or not."""
     try:
+        if not path.is_file():  # opening a pipe would wait
+            return False
         with path.open("rb") as file:
             begin = file.read(4096)
-    except OSError:
+    except (OSError, ValueError):
         return False
     return store_format.VERSION_KEY.encode() in begin
 

@@ -22,7 +22,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lapwing.weights.safetensors import NUMPY_DTYPES
+from lapwing.quant import scheme
+from lapwing.weights.jsonfile import parse_json
+from lapwing.weights.safetensors import MAX_NBYTES, NUMPY_DTYPES
 
 VERSION = "1"
 AREA_BYTES = 65536  # a multiple of every page size in use
@@ -189,28 +191,63 @@ def header_is_whole(raw: bytes) -> bool:
 
 
 def read_contents(metadata: Mapping[str, str]) -> Contents:
-    """Raises ValueError for what `make_header` does not write."""
-    table = {
-        name: TableEntry(
-            kept=str(kept),
-            dtype=str(dtype),
-            shape=tuple(int(size) for size in shape),
-            layout=str(layout),
-            at=str(at),
-            lookup=bool(lookup),
-            digest=str(digest),
-        )
-        for name, (kept, dtype, shape, layout, at, lookup, digest) in json.loads(
-            metadata[TABLE_KEY]
-        ).items()
-    }
-    areas = {
-        str(name): (int(a), int(b)) for name, (a, b) in json.loads(metadata[AREAS_KEY]).items()
-    }
-    source = json.loads(metadata[SOURCE_KEY])
-    if not isinstance(source, dict):
-        raise ValueError("the source is no object")
-    return Contents(metadata[SCHEME_KEY], table, source, metadata[BOOT_KEY] or None, areas)
+    """Raises KeyError and ValueError for what `make_header` does not write."""
+    table, areas, source = (
+        _object(key, metadata[key]) for key in (TABLE_KEY, AREAS_KEY, SOURCE_KEY)
+    )
+    for name, span in areas.items():
+        if not _are_counts(span) or len(span) != 2:
+            raise ValueError(f"area {name!r} is {_shorten(span)}")
+    return Contents(
+        metadata[SCHEME_KEY],
+        {name: _entry(name, fields) for name, fields in table.items()},
+        source,
+        metadata[BOOT_KEY] or None,
+        {name: (begin, end) for name, (begin, end) in areas.items()},
+    )
+
+
+def _object(key: str, text: str) -> dict[str, Any]:
+    value = parse_json(text.encode("utf-8", "surrogatepass"))
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} is no object")
+    return value
+
+
+def _entry(name: str, fields: Any) -> TableEntry:
+    match fields:
+        case [str(kept), str(dtype), list(shape), str(layout), str(at), bool(lookup), str(digest)]:
+            sound = kept in (PLANES, FLOATS) and layout in ("nk", "kn") and _are_counts(shape)
+            if sound and dtype in NUMPY_DTYPES and math.prod(shape) <= MAX_NBYTES:
+                return TableEntry(kept, dtype, tuple(shape), layout, at, lookup, digest)
+    raise ValueError(f"{name!r} is {_shorten(fields)}")
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(each) is int and each >= 0 for each in value)
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def pieces_of(entry: TableEntry) -> list[tuple[str, tuple[str, ...], tuple[int, ...]]]:
+    """Name, possible dtypes and shape of each piece; a refine plane, the last, may be left out.
+
+    Raises ValueError for planes of what is no matrix.
+    """
+    if entry.kept == FLOATS:
+        return [(f"float/{entry.at}", ("F32", "F16", "BF16"), entry.shape)]
+    if len(entry.shape) != 2:
+        raise ValueError(f"planes of {entry.at!r}, which is {list(entry.shape)}")
+    N, K = entry.shape if entry.layout == "nk" else entry.shape[::-1]
+    rows = scheme.row_group_count(N)
+    return [
+        (f"base/{entry.at}", ("U8",), (rows, scheme.base_stride(K))),
+        (f"factors/{entry.at}", ("F32",), (rows, 2)),
+        (f"refine/{entry.at}", ("U8",), (rows, scheme.refine_stride(K))),
+    ]
 
 
 def read_crcs(metadata: Mapping[str, str]) -> list[int]:

@@ -53,7 +53,7 @@ class Source:
                 None if commit is None else str(commit),
                 tuple(map(str, values["refs"])),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"source: {error}") from None
 
 

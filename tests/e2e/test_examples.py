@@ -108,3 +108,57 @@ def test_shared_embeddings_counts_once(tmp_path: Path) -> None:
     assert sizes[1] < 0.6 * sizes[0]
     assert first.startswith("tales: Once upon a time")
     assert second.startswith("sibling: Once upon a time")
+
+
+def test_memory_mapping_tells_own_from_shared(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "memory_mapping.py"],
+        env=User(tmp_path).environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    first, second, *rows = done.stdout.splitlines()
+    took_ms = [float(line.split()[2]) for line in (first, second)]
+    assert took_ms[1] < took_ms[0]
+    table = {row[:28].strip(): _mebibytes(row) for row in rows}
+    assert list(table) == [
+        "mapped",
+        "after 20 tokens as int4",
+        "after 20 tokens as int8",
+        "layer 0 released",
+        "closed",
+    ]
+    shared = [pages for _, pages in table.values()]
+    # Base planes come in with int4, refine planes with int8; then they go again.
+    assert shared[0] < shared[1] < shared[2] > shared[3] > shared[4]
+    assert shared[2] - shared[1] > 1
+
+
+def _mebibytes(row: str) -> tuple[float, float]:
+    """`own 1.5 MiB   shared 200 KiB` → (1.5, 0.2)."""
+    units = {"B": 2**-20, "KiB": 2**-10, "MiB": 1.0}
+    found = re.findall(r"(?:own|shared)\s+(-?[\d.]+) (B|KiB|MiB)", row)
+    own, shared = (float(number) * units[unit] for number, unit in found)
+    return own, shared
+
+
+def test_progressive_loading_part_by_part(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "progressive_loading.py"],
+        env=User(tmp_path).environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    *by_hand, progress, text, ended = done.stdout.splitlines()
+    parts = [line.split("ms  ")[1].split(":")[0] for line in by_hand]
+    layers = [f"layer {i}" for i in range(4)]
+    assert parts == ["tokenizer", "embedding", *layers, "head"]
+    assert "hidden states [5, 256]" in by_hand[2]
+    numbers = re.findall(r"[\d,]{5,}", progress)
+    assert len(set(numbers)) == 1
+    assert text.startswith("Once upon a time")
+    assert ended.startswith("ended as int")

@@ -70,6 +70,11 @@ def resident_bytes() -> int | None:
     return _status_bytes("VmRSS")
 
 
+def anonymous_bytes() -> int | None:
+    """Of them, those that no file has: this process's own."""
+    return _status_bytes("RssAnon")
+
+
 def peak_resident_bytes() -> int | None:
     """Largest resident set of this process so far."""
     peak = _status_bytes("VmHWM")

@@ -79,7 +79,8 @@ class Answer:
     def _switch(self, precision: str, reason: str) -> None:
         if precision != self.precision:
             self.precision = precision
-            self._switches.append(PrecisionSwitch(len(self._tokens), precision, reason))
+            if self._tokens:  # before the first pass it is no switch
+                self._switches.append(PrecisionSwitch(len(self._tokens), precision, reason))
 
     def begin(self, pending: Sequence[int]) -> None:
         """Its first pass is about to run, over the part of the prompt that no cache holds."""

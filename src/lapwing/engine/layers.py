@@ -14,9 +14,12 @@ _LAYER = re.compile(r"(?:^|\.)(?:h|layers?)\.(\d+)\.")
 
 @dataclass(frozen=True)
 class LayerHandle:
-    """One layer's weights. A layer that was given up is loaded again when it is next used."""
+    """One layer's weights, or those before the first (index None) or behind the last.
 
-    index: int
+    What was given up is loaded again when it is next used.
+    """
+
+    index: int | None
     parameters: tuple[Parameter, ...]
 
     @property
@@ -48,3 +51,10 @@ def layers_of(parameters: Sequence[Parameter]) -> tuple[LayerHandle, ...]:
         if found:
             groups.setdefault(int(found[1]), []).append(parameter)
     return tuple(LayerHandle(index, tuple(groups[index])) for index in sorted(groups))
+
+
+def outside_of(parameters: Sequence[Parameter]) -> tuple[LayerHandle, LayerHandle]:
+    """What comes before the first layer, and what comes after the last; in the order of use."""
+    numbered = [at for at, p in enumerate(parameters) if _LAYER.search(p.tensor.name)]
+    first, last = (numbered[0], numbered[-1] + 1) if numbered else (len(parameters),) * 2
+    return LayerHandle(None, tuple(parameters[:first])), LayerHandle(None, tuple(parameters[last:]))

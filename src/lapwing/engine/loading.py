@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from lapwing.layers.parameter import Parameter
 from lapwing.quant.recipe import Recipe
@@ -11,6 +12,7 @@ from lapwing.weights.store.checkpoint import StoredCheckpoint, StoredTensor
 from lapwing.weights.store.reader import ReadAt, ReadEvent, StreamReader
 
 Progress = Callable[[int, int], None]
+STAGES = ("vectors", "layers", "head", "refine", "lookups")  # of a progressive load
 
 
 class Loading:
@@ -90,34 +92,50 @@ def stream_in(
 ) -> Loading:
     """Starts a reader over a store; parameters are bound as passes ask for them.
 
-    int8 that does not rise reads both planes of a matrix together; else base planes come first, and
-    the rows of an embedding's refine plane that are looked up come through the mapping.
+    The order is that of use: vectors, then layer by layer what passes read of it, then the head.
+    Embeddings are looked up through the mapping, a few rows a pass, and read when all else is
+    there; a tied one, as the head. Refine planes come with their base planes where int8 waits for
+    both, and after everything else where precision rises.
     """
     if not isinstance(checkpoint, StoredCheckpoint):
         raise TypeError("only a store is streamed")
-    tensors = [p.tensor for p in parameters if isinstance(p.tensor, StoredTensor)]
-    seen: set[str] = set()
-    first: list[str] = []
-    second: list[str] = []
-    for tensor in tensors:
+    together = recipe.refine_linears and not rising
+    stages: dict[str, list[str]] = {stage: [] for stage in STAGES}
+    for parameter in parameters:
+        tensor = parameter.tensor
+        assert isinstance(tensor, StoredTensor)
         for piece in tensor.pieces:
-            if piece in seen:
-                continue
-            seen.add(piece)
             refine = piece.startswith("refine/")
-            together = recipe.refine_linears and not rising
-            if not refine or together:
-                first.append(piece)
-            elif recipe.refine_linears or tensor.entry.lookup:
-                second.append(piece)
+            if refine and not (together or recipe.refine_linears or parameter.keeps_refine):
+                continue
+            stages[_stage(parameter, refine and not together)].append(piece)
     store = checkpoint.store
-    first.sort(key=lambda piece: store.area_of(piece) != "vectors")  # small, and in one place
-    reader = StreamReader(checkpoint.store, first + second, on_progress=progress, read_at=read_at)
-    linears = [p for p in second if p.startswith("refine/")]
-    checkpoint.gate = _Gate(reader, set(second))
+    order = list(dict.fromkeys(piece for stage in STAGES for piece in stages[stage]))
+    reader = StreamReader(store, order, on_progress=progress, read_at=read_at)
+    later = {piece for stage in ("head", "refine", "lookups") for piece in stages[stage]}
+    heads = [parameter for parameter in parameters if parameter.role in ("head", "tied")]
+    for parameter in heads:
+        waits = [p for p in parameter.tensor.pieces if p in stages["head"]]  # type: ignore[attr-defined]
+        parameter.arrival = partial(_wait_for, reader, waits)
+    checkpoint.gate = _Gate(reader, later)
     for folder in checkpoint.folders:
         folder.gate = checkpoint.gate
-    return Loading(reader, linears, rising)
+    return Loading(reader, stages["refine"], rising)
+
+
+def _stage(parameter: Parameter, refine_later: bool) -> str:
+    if parameter.role in ("norm", "bias"):
+        return "vectors"
+    if parameter.role == "embedding":
+        return "lookups"
+    if refine_later:
+        return "refine" if parameter.keeps_refine and parameter.recipe.refine_linears else "lookups"
+    return "head" if parameter.role in ("head", "tied") else "layers"
+
+
+def _wait_for(reader: StreamReader, pieces: Sequence[str]) -> None:
+    for piece in pieces:
+        reader.wait(piece)
 
 
 class _Gate:

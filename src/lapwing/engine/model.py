@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from numpy.typing import ArrayLike
 
 from lapwing.backends.base import Backend, Floats
-from lapwing.engine.layers import LayerHandle, layers_of
+from lapwing.engine.layers import LayerHandle, layers_of, outside_of
 from lapwing.errors import RequestError
 from lapwing.layers.parameter import Parameter
 from lapwing.models.base import ModelConfig
@@ -149,6 +149,16 @@ class Model:
     def layers(self) -> tuple[LayerHandle, ...]:
         """What each layer holds, to be loaded and given up apart."""
         return layers_of(self.parameters)
+
+    @cached_property
+    def embedding(self) -> LayerHandle:
+        """What comes before the first layer; a tied head is in it."""
+        return outside_of(self.parameters)[0]
+
+    @cached_property
+    def head(self) -> LayerHandle:
+        """What comes behind the last layer: the final norm, and a head of its own."""
+        return outside_of(self.parameters)[1]
 
     def estimate_memory_usage(self) -> int:
         """Bytes of the weights as held: every tensor counted, a tied one once; no cache."""

@@ -145,8 +145,11 @@ def _equal_tensors(parameters: Sequence[Parameter]) -> dict[int, Parameter]:
     for p in parameters:
         data = p.tensor.get().reshape(-1)
         sample = data[:: max(1, data.size // SAMPLE)].tobytes()
-        how = (p.tensor.dtype, p.tensor.shape, p.layout, p.held_dtype, _is_lookup(p), sample)
+        kept = PLANES if p.quantized else p.held_dtype
+        how = (p.tensor.dtype, p.tensor.shape, p.layout, kept, sample)
         for other in seen.setdefault(how, []):
+            if p.keeps_refine and not other.keeps_refine:
+                continue
             if np.array_equal(data, other.tensor.get().reshape(-1), equal_nan=False):
                 twins[id(p)] = other
                 break

@@ -286,6 +286,7 @@ class Head:
 
     def __call__(self, h: Floats, precision: str, *, softcap: float = 0.0) -> Floats:
         """[T, D] → [T, V]; softcap: logits become cap·tanh(logit/cap); 0 for none."""
+        self.weight.arrive()
         bias = None if self.bias is None else self.bias.vector
         logits = self._backend.linear(h, self.weight.matrix, precision=precision, bias=bias)
         return self._backend.soft_cap(logits, softcap) if softcap else logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -54,8 +55,15 @@ class Parameter:
         self._lock, self._closed = threading.Lock(), False
         self.tensor, self.role, self.layout = tensor, role, layout
         self._backend, self._recipe = backend, recipe
+        # Of a head that may be used before it is there: returns when it is.
+        self.arrival: Callable[[], None] | None = None
         shape = tensor.shape if len(tensor.shape) == 2 else (1, *tensor.shape)
         self.N, self.K = shape if layout == "nk" else shape[::-1]
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it is held."""
+        return self._recipe
 
     @property
     def stored_dtype(self) -> str:
@@ -123,6 +131,12 @@ class Parameter:
             raise AttributeError(name)
         self.load()
         return self.__dict__[name]
+
+    def arrive(self) -> None:
+        """Waits for what a pass over every row reads, while a reader is still bringing it."""
+        if self.arrival is not None:
+            self.arrival()
+            self.arrival = None
 
     def load(self) -> None:
         """Reads, checks and converts; pages of the file that are not needed again go back.

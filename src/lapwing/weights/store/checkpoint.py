@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -134,6 +136,7 @@ class StoredCheckpoint(Checkpoint):
         """inside: a module's folder, with a slash behind it."""
         self.store, self.access, self.inside = store, access, inside
         self.gate: Gate | None = None
+        self._owned: WeakValueDictionary[str, npt.NDArray[Any]] = WeakValueDictionary()
         self.files, self._folders = [], []
         self.directory: Place
         if source is not None:
@@ -162,7 +165,10 @@ class StoredCheckpoint(Checkpoint):
     def fetch(self, piece: str) -> npt.NDArray[Any]:
         """A piece of a tensor, the way this checkpoint is opened."""
         if self.access == "owned":
-            return self.store.read(piece)
+            array = self._owned.get(piece)
+            if array is None:
+                array = self._owned[piece] = self.store.read(piece)
+            return array
         if self.access == "streamed" and self.gate is not None:
             self.gate.wait(piece)
         return self.store.view(piece)
@@ -182,6 +188,13 @@ class StoredCheckpoint(Checkpoint):
     def close(self) -> None:
         """Unmaps the file, as soon as no array over it is in use."""
         self.store.close()
+
+
+def carried_files(store: StoreFile) -> StoredPath:
+    """The small files of a store, read: they outlive it."""
+    names = [name for name in store.tensors if name.startswith("file/")]
+    data = {name.removeprefix("file/"): _reader(store, name)() for name in names}
+    return StoredPath(store.path, {name: partial(bytes, each) for name, each in data.items()})
 
 
 def _reader(store: StoreFile, name: str) -> Any:

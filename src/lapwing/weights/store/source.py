@@ -65,7 +65,7 @@ def describe(directory: Path) -> Source:
         name = path.relative_to(directory)
         lines.append(f"{name} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}")
         nbytes += facts.st_size
-    digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(os.fsencode("\n".join(lines)), digest_size=16).hexdigest()
     return Source(os.path.realpath(directory), digest, nbytes, *_of_the_hub(directory))
 
 

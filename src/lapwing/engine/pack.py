@@ -143,16 +143,22 @@ def _equal_tensors(parameters: Sequence[Parameter]) -> dict[int, Parameter]:
     twins: dict[int, Parameter] = {}
     seen: dict[tuple[object, ...], list[Parameter]] = {}
     for p in parameters:
-        data = p.tensor.get().reshape(-1)
+        data = _bits(p)
         sample = data[:: max(1, data.size // SAMPLE)].tobytes()
         kept = PLANES if p.quantized else p.held_dtype
         how = (p.tensor.dtype, p.tensor.shape, p.layout, kept, sample)
         for other in seen.setdefault(how, []):
             if p.keeps_refine and not other.keeps_refine:
                 continue
-            if np.array_equal(data, other.tensor.get().reshape(-1), equal_nan=False):
+            if np.array_equal(data, _bits(other)):
                 twins[id(p)] = other
                 break
         else:
             seen[how].append(p)
     return twins
+
+
+def _bits(p: Parameter) -> NDArray[Any]:
+    """As whole numbers: zeros have a sign."""
+    data = p.tensor.get().reshape(-1)
+    return data.view(f"u{data.itemsize}")

@@ -8,8 +8,9 @@ from functools import partial
 from lapwing.layers.parameter import Parameter
 from lapwing.quant.recipe import Recipe
 from lapwing.weights.checkpoint import Checkpoint
+from lapwing.weights.plain_reading import PlainFiles
 from lapwing.weights.store.checkpoint import StoredCheckpoint, StoredTensor
-from lapwing.weights.store.reader import ReadAt, ReadEvent, StreamReader
+from lapwing.weights.store.reader import ReadEvent, StreamReader
 
 Progress = Callable[[int, int], None]
 STAGES = ("vectors", "layers", "head", "refine", "lookups")  # of a progressive load
@@ -18,9 +19,15 @@ STAGES = ("vectors", "layers", "head", "refine", "lookups")  # of a progressive 
 class Loading:
     """A progressive load that is under way: `model.loading`."""
 
-    def __init__(self, reader: StreamReader, refine: Sequence[str], rising: bool) -> None:
-        """refine: planes that int8 passes wait for where precision rises."""
-        self._reader, self._refine, self._rising = reader, refine, rising
+    def __init__(
+        self,
+        reader: StreamReader,
+        refine: Sequence[str],
+        rising: bool,
+        files: PlainFiles | None = None,
+    ) -> None:
+        """refine: planes that int8 passes wait for where precision rises. files: to be closed."""
+        self._reader, self._refine, self._files = reader, refine, files
         self._risen = not rising
 
     @property
@@ -70,6 +77,8 @@ class Loading:
     def stop(self) -> None:
         """Reads no further."""
         self._reader.stop()
+        if self._files is not None:
+            self._files.close()
 
 
 def bind_all(parameters: Sequence[Parameter], progress: Progress | None) -> None:
@@ -88,7 +97,6 @@ def stream_in(
     recipe: Recipe,
     rising: bool,
     progress: Progress | None = None,
-    read_at: ReadAt | None = None,
 ) -> Loading:
     """Starts a reader over a store; parameters are bound as passes ask for them.
 
@@ -98,7 +106,7 @@ def stream_in(
     both, and after everything else where precision rises.
     """
     if not isinstance(checkpoint, StoredCheckpoint):
-        raise TypeError("only a store is streamed")
+        return _stream_plain(parameters, progress)
     together = recipe.refine_linears and not rising
     stages: dict[str, list[str]] = {stage: [] for stage in STAGES}
     for parameter in parameters:
@@ -111,7 +119,7 @@ def stream_in(
             stages[_stage(parameter, refine and not together)].append(piece)
     store = checkpoint.store
     order = list(dict.fromkeys(piece for stage in STAGES for piece in stages[stage]))
-    reader = StreamReader(store, order, on_progress=progress, read_at=read_at)
+    reader = StreamReader(store, order, on_progress=progress)
     later = {piece for stage in ("head", "refine", "lookups") for piece in stages[stage]}
     heads = [parameter for parameter in parameters if parameter.role in ("head", "tied")]
     for parameter in heads:
@@ -121,6 +129,16 @@ def stream_in(
     for folder in checkpoint.folders:
         folder.gate = checkpoint.gate
     return Loading(reader, stages["refine"], rising)
+
+
+def _stream_plain(parameters: Sequence[Parameter], progress: Progress | None) -> Loading:
+    """Floats that are read in place: from the checkpoint's own files, in the order of use."""
+    files = PlainFiles([parameter.tensor for parameter in parameters])
+    pieces = [str(at) for at in range(len(parameters))]
+    reader = StreamReader(files, pieces, on_progress=progress)
+    for piece, parameter in zip(pieces, parameters, strict=True):
+        parameter.arrival = partial(_wait_for, reader, [piece])
+    return Loading(reader, [], rising=False, files=files)
 
 
 def _stage(parameter: Parameter, refine_later: bool) -> str:

@@ -55,7 +55,7 @@ class Parameter:
         self._lock, self._closed = threading.Lock(), False
         self.tensor, self.role, self.layout = tensor, role, layout
         self._backend, self._recipe = backend, recipe
-        # Of a head that may be used before it is there: returns when it is.
+        # Of what is bound, or was bound, before it is there: returns when it is.
         self.arrival: Callable[[], None] | None = None
         shape = tensor.shape if len(tensor.shape) == 2 else (1, *tensor.shape)
         self.N, self.K = shape if layout == "nk" else shape[::-1]
@@ -163,6 +163,7 @@ class Parameter:
         if isinstance(self.tensor, StoredTensor):
             self._take(self.tensor)
             return
+        self.arrive()
         data = self.tensor.get()
         if self.role in ("norm", "bias"):
             self._refuse_nonfinite(data)

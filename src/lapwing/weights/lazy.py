@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lapwing.errors import WeightsError
 from lapwing.place import Place
-from lapwing.weights.safetensors import SafetensorsFile
+from lapwing.weights.safetensors import SafetensorsFile, TensorInfo
 
 
 class LazyTensor:
@@ -43,14 +43,22 @@ class LazyTensor:
         """Whether `get` was called since the last `release`, so that pages may be resident."""
         return self._loaded
 
-    def get(self) -> npt.NDArray[Any]:
-        """Read-only array of `shape` over the mapped file; BF16 comes as its bits in uint16."""
+    @property
+    def info(self) -> TensorInfo:
+        """Where it lies in its file. Raises WeightsError where it is not stored."""
+        return self._stored().tensors[self.name]
+
+    def _stored(self) -> SafetensorsFile:
         if self._source is None:
             raise WeightsError(
                 f"{self.file}: {self.name!r} of shape {list(self.shape)} is not stored here. "
                 "Scope.finish() lists everything that is missing."
             )
-        array = self._source.view(self.name)
+        return self._source
+
+    def get(self) -> npt.NDArray[Any]:
+        """Read-only array of `shape` over the mapped file; BF16 comes as its bits in uint16."""
+        array = self._stored().view(self.name)
         self._loaded = True
         return array
 

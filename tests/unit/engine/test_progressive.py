@@ -14,6 +14,7 @@ from tiny import write_gpt2
 
 import lapwing
 from lapwing.engine.causal import CausalModel
+from lapwing.weights.plain_reading import PlainFiles
 from lapwing.weights.store.file import StoreFile
 
 LAYERS = 5
@@ -52,6 +53,25 @@ def load(directory: Path, dtype: str = "int8", **arguments: Any) -> CausalModel:
     model = lapwing.load(directory, dtype, load="progressive", **arguments)
     assert isinstance(model, CausalModel)
     return model
+
+
+def test_floats_come_from_the_checkpoint(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """f32 of an f32 file is read in place; the same reader goes ahead, in the order of use."""
+    fast = PlainFiles.read_piece
+
+    def slow(self: PlainFiles, piece: str, offset: int, buffer: memoryview) -> int:
+        time.sleep(0.001)
+        return fast(self, piece, offset, buffer)
+
+    monkeypatch.setattr(PlainFiles, "read_piece", slow)
+    with lapwing.load(directory, "f32") as model:
+        expected = model.forward(IDS)
+    with load(directory, "f32") as model:
+        assert not model.loading.finished
+        np.testing.assert_array_equal(model.forward(IDS), expected)
+        model.loading.wait()
+        kinds = [event.kind for event in model.loading.events]
+    assert kinds.count("used") == kinds.count("read") == len(model.parameters)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int4"])

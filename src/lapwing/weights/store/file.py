@@ -176,6 +176,10 @@ class StoreFile:
                 f"expected {self._crcs[name]:08x}. {_AGAIN}"
             )
 
+    def read_piece(self, piece: str, offset: int, buffer: memoryview) -> int:
+        """As `read_at`; the piece is in this file."""
+        return self.read_at(offset, buffer)
+
     def read_at(self, offset: int, buffer: memoryview) -> int:
         """Bytes read from the file into the buffer; 0 at its end."""
         return os.preadv(self._fd, [buffer], offset)

@@ -6,16 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 
-from lapwing.errors import LapwingError, RequestError, WeightsError
 from lapwing.backends.checksum import crc32c
-from lapwing.weights.store.file import CHUNK_BYTES, StoreFile
+from lapwing.errors import LapwingError, RequestError, WeightsError
+from lapwing.weights.safetensors import TensorInfo
+from lapwing.weights.store.file import CHUNK_BYTES
 
 OnRead = Callable[[int, int], None]  # (bytes done, bytes in all)
-ReadAt = Callable[[int, memoryview], int]  # (offset, buffer) → bytes read
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,35 @@ class ReadEvent:
     at_s: float  # since the reader began
 
 
+class Readable(Protocol):
+    """Where pieces are read from: a store, or the files of a checkpoint."""
+
+    @property
+    def path(self) -> Path:
+        """For messages."""
+        ...
+
+    def span(self, piece: str, /) -> TensorInfo:
+        """Where a piece lies in its file."""
+        ...
+
+    def read_piece(self, piece: str, offset: int, buffer: memoryview) -> int:
+        """Bytes of the piece's file; 0 at its end. Raises OSError."""
+        ...
+
+    def check(self, piece: str, crc: int, /) -> None:
+        """Raises WeightsError if that is not the CRC-32C of what was written."""
+        ...
+
+    def populate(self, piece: str, /) -> None:
+        """Enters its pages into the page table."""
+        ...
+
+    def close(self) -> None:
+        """Of the files, once the reader has ended."""
+        ...
+
+
 class StreamReader:
     """Reads `pieces` one after the other, whatever anybody waits for.
 
@@ -35,14 +65,12 @@ class StreamReader:
 
     def __init__(
         self,
-        store: StoreFile,
+        store: Readable,
         pieces: Sequence[str],
         *,
         on_progress: OnRead | None = None,
-        read_at: ReadAt | None = None,
     ) -> None:
         self._store, self._pieces = store, list(pieces)
-        self._read_at = store.read_at if read_at is None else read_at
         self._on_progress = on_progress
         self._place = {piece: index for index, piece in enumerate(self._pieces)}
         self.total_bytes = sum(store.span(piece).nbytes for piece in self._pieces)
@@ -132,7 +160,7 @@ class StreamReader:
             if self._stopped:
                 return False
             target = buffer.data[: min(CHUNK_BYTES, info.end - at)]
-            got = self._read_at(at, target)
+            got = self._store.read_piece(piece, at, target)
             if got == 0:
                 break  # the check below says so
             crc = crc32c(buffer[:got], crc)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lapwing.disk import sync_folder
 from lapwing.backends.checksum import crc_of
+from lapwing.disk import sync_folder
 from lapwing.weights.store.format import Contents, Layout, make_header
 
 DRAFT = ".draft"

@@ -25,7 +25,6 @@ GPT2S = ("base", "odd", "prime", "untied", "f16", "bf16", "sharded", "old_hub")
 TINY_LLAMAS = ("llama", "odd", "tied", "copied_head", "gemma2")
 DTYPES = ("int8", "int4", "f16", "bf16")
 LOADS = ("mapped", "lazy", "progressive", "eager")
-BACKENDS = [pytest.param("cpu", marks=needs_core), "reference"]
 TEXTS = ["the king was old", "three golden balls", "water"]
 
 
@@ -67,6 +66,10 @@ NAMES = [
     *(f"llama/{name}" for name in TINY_LLAMAS),
     *(f"encoder/{name}" for name in ("dense", "distilbert", "roberta")),
 ]
+ON_BACKENDS = [
+    *(pytest.param(name, "cpu", marks=needs_core, id=f"{name}-cpu") for name in NAMES),
+    *((name, "reference") for name in ("gpt2/odd", "llama/odd", "encoder/dense")),
+]
 
 
 def answer(model: lapwing.Model, dtype: str) -> NDArray[Any]:
@@ -90,9 +93,8 @@ def bits(model: lapwing.Model, parameter: Parameter) -> dict[str, NDArray[Any]]:
     return {name: array.reshape(-1).view(np.uint8) for name, array in found.items()}
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "backend"), ON_BACKENDS)
 def test_a_store_gives_what_memory_gives(
     name: str, dtype: str, backend: str, models: Models, cache: Path, monkeypatch: Any
 ) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ import time
 from pathlib import Path
 
 import lapwing
-from benchmarks.synthetic import SHAPES, write
+from benchmarks.synthetic import SHAPES, VOCAB, write, write_tokenizer
 from lapwing.weights.hub import bundled_models
 from lapwing.weights.store.checkpoint import StoredCheckpoint
 from lapwing.weights.store.file import StoreFile
@@ -197,8 +196,7 @@ def main() -> None:
     else:
         kind = "F32" if options.shape.startswith("gpt2") else "BF16"
         directory = write(options.dir, options.shape, kind)
-        if not (directory / "tokenizer.json").exists():  # of the bundled model: ids are small
-            shutil.copy(bundled_models()["tales"] / "tokenizer.json", directory)
+        write_tokenizer(directory, SHAPES[options.shape].get("vocab_size", VOCAB))
     {"cold": cold, "warm": warm, "speed": speed}[options.what](options, directory)
 
 

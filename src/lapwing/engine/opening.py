@@ -18,6 +18,7 @@ from lapwing.quant.recipe import Recipe
 from lapwing.units import format_bytes
 from lapwing.weights import hub
 from lapwing.weights.checkpoint import Checkpoint
+from lapwing.weights.files import exists
 from lapwing.weights.store import shelf
 from lapwing.weights.store.checkpoint import StoredCheckpoint
 from lapwing.weights.store.file import StoreFile, is_store
@@ -60,7 +61,7 @@ def open_model(
 ) -> Opened:
     """Raises ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, RequestError."""
     path = Path(name).expanduser()
-    if path.is_file() and is_store(path):
+    if is_store(path):
         return _of_store(StoreFile(path), recipe, wishes, None)
     if hub.find_here(name, revision) is None:
         alone = _find_alone(os.fspath(name), revision, recipe)
@@ -161,14 +162,16 @@ def _find_or_make(
     if path is None:
         log.warning("no store is kept: there is no home directory; set LAPWING_CACHE to a folder")
         return None
+    seen = _identity(path)
     found = _fitting(path, source, recipe)
     if found is not None:
         return found
     try:
         with shelf.only_one(path):
-            found = _fitting(path, source, recipe)  # another process may have made it meanwhile
-            if found is not None:
-                return found
+            if _identity(path) != seen:  # another process has made it meanwhile
+                found = _fitting(path, source, recipe)
+                if found is not None:
+                    return found
             made_of = recipe if planes == "both" or not recipe.quantized else Recipe("int4")
             if planes == "both" and recipe.quantized:
                 made_of = Recipe("int8")
@@ -179,9 +182,18 @@ def _find_or_make(
         return None
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What is another's as soon as another store is in its place."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_ctime_ns
+
+
 def _fitting(path: Path, source: Source, recipe: Recipe) -> StoreFile | None:
     """The store that is there, if it is of this very checkpoint and has what the recipe reads."""
-    if not path.exists():
+    if not exists(path):
         return None
     try:
         store = StoreFile(path)
@@ -203,7 +215,7 @@ def _fitting(path: Path, source: Source, recipe: Recipe) -> StoreFile | None:
 
 def _why(path: Path, source: Source, error: OSError) -> str:
     reason = error.strerror or str(error)
-    folder = next((each for each in path.parents if each.exists()), path.parent)
+    folder = next((each for each in path.parents if exists(each)), path.parent)
     try:
         free = f"; {format_bytes(shutil.disk_usage(folder).free)} are free"
     except OSError:
@@ -219,7 +231,8 @@ def _find_alone(name: str, revision: str | None, recipe: Recipe) -> StoreFile | 
     serve what is asked."""
     repo_id, _, named = name.partition("@")
     wanted = revision or named or None
-    found = [each for each in shelf.stores_of(repo_id, wanted) if each.state == "alone"]
+    stores = shelf.stores_of(name, wanted) or shelf.stores_of(repo_id, wanted)
+    found = [each for each in stores if each.state == "alone"]
     fit = [each for each in found if each.scheme == recipe.scheme]
     for stored in fit:
         log.info("%s: running from %s; the checkpoint is not here", name, stored.path)

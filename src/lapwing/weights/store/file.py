@@ -40,6 +40,7 @@ class StoreFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self.proven = False  # read through, and found whole
         self._maps: dict[str, mmap.mmap] = {}
         self._fd = -1
         try:
@@ -186,7 +187,9 @@ class StoreFile:
 
     def damaged(self) -> list[str]:
         """Names of the tensors that are not what was written, pads too; reads all of the file."""
-        return [name for name, crc in self._read_crcs() if crc != self._crcs[name]]
+        names = [name for name, crc in self._read_crcs() if crc != self._crcs[name]]
+        self.proven = not names
+        return names
 
     def _read_crcs(self) -> Iterator[tuple[str, int]]:
         buffer = np.empty(CHUNK_BYTES, np.uint8)

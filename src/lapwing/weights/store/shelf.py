@@ -46,7 +46,7 @@ def path_for(source: Source, scheme: str) -> Path | None:
     folder = shelf()
     if folder is None:
         return None
-    key = hashlib.blake2b(source.directory.encode(), digest_size=6).hexdigest()
+    key = hashlib.blake2b(os.fsencode(source.directory), digest_size=6).hexdigest()
     title = (source.name or Path(source.directory).name).replace("/", "--")
     slug = re.sub(r"[^\w.-]+", "-", title, flags=re.ASCII)[:80] or "model"
     return folder / f"{slug}.{key}.{scheme}{SUFFIX}"
@@ -120,6 +120,8 @@ def state_of(source: Source) -> State:
 
 def stores_of(name: str, revision: str | None = None) -> list[Stored]:
     """Of a hub id, a directory (there or not), or the path of a store."""
+    if "\0" in name:  # no path has one
+        return []
     place = os.path.realpath(Path(name).expanduser())
 
     def meant(stored: Stored) -> bool:
@@ -168,7 +170,7 @@ def mark(path: Path) -> Path:
 def needs_check(store: StoreFile) -> bool:
     """Whether it was written before this start of the system, and not read through since then."""
     written, now = store.contents.boot, boot_id()
-    if written is None or now is None or written == now:
+    if store.proven or written is None or now is None or written == now:
         return False
     try:
         return mark(store.path).read_text(encoding="ascii") != f"{store.header_crc:08x}"

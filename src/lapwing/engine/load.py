@@ -12,7 +12,7 @@ from lapwing.engine.causal import CausalModel
 from lapwing.engine.encoder import EncoderModel
 from lapwing.engine.loading import Loading, bind_all, stream_in
 from lapwing.engine.model import Loaded, Model
-from lapwing.engine.opening import LOADS, PLANES, Wishes, open_model
+from lapwing.engine.opening import LOADS, PLANES, Wishes, open_model, open_unread
 from lapwing.engine.request import canonical
 from lapwing.errors import BackendError, RequestError
 from lapwing.layers.ops import Ops
@@ -24,7 +24,6 @@ from lapwing.quant.recipe import Recipe, parse_dtype
 from lapwing.text.eos import eos_token_ids
 from lapwing.text.tokenizer import open_in_background
 from lapwing.weights.checkpoint import Checkpoint
-from lapwing.weights.hub import locate
 
 Progress = Callable[[int, int], None]  # (bytes of the checkpoint done, bytes in all)
 DEVICES = ("auto", "cpu")
@@ -140,6 +139,8 @@ def _load(
         )
     if rising and (recipe.dtype != "int8" or planes != "both"):
         raise RequestError("rising: goes from int4 to int8, so it needs dtype int8 and both planes")
+    if rising and load not in ("auto", "progressive"):
+        raise RequestError(f"rising: happens in a progressive load (or auto); got load {load!r}")
     backend = backends.create(threads=threads)
     wishes = Wishes("progressive" if rising and load == "auto" else load, store, planes)
     if planes == "base" and recipe.refine_linears:
@@ -183,8 +184,9 @@ def inspect(
     name_or_path: str | os.PathLike[str], dtype: object = "auto", revision: str | None = None
 ) -> tuple[LanguageModel | SentenceEncoder, Ops, Checkpoint]:
     """A model built and not loaded: what it consists of. The caller closes the checkpoint."""
-    ops = Ops(backends.create(), Recipe(parse_dtype(dtype)))
-    checkpoint = Checkpoint(locate(name_or_path, revision))
+    recipe = Recipe(parse_dtype(dtype))
+    ops = Ops(backends.create(), recipe)
+    checkpoint = open_unread(name_or_path, revision, recipe)
     try:
         return build(checkpoint, ops), ops, checkpoint
     except BaseException:

@@ -10,18 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lapwing import backends
 from lapwing.backends.base import Backend
 from lapwing.engine.pack import pack
-from lapwing.errors import DoesNotFitError, ModelNotFoundError, RequestError, WeightsError
+from lapwing.errors import (
+    DoesNotFitError,
+    LapwingError,
+    ModelNotFoundError,
+    RequestError,
+    WeightsError,
+)
+from lapwing.place import Place
 from lapwing.quant.convert import FILE_DTYPES, held_by
-from lapwing.quant.recipe import Recipe
+from lapwing.quant.recipe import Recipe, parse_dtype
 from lapwing.units import format_bytes
 from lapwing.weights import hub
 from lapwing.weights.checkpoint import Checkpoint
 from lapwing.weights.files import exists
 from lapwing.weights.store import shelf
-from lapwing.weights.store.checkpoint import StoredCheckpoint
+from lapwing.weights.store.checkpoint import StoredCheckpoint, carried_files
 from lapwing.weights.store.file import StoreFile, is_store
+from lapwing.weights.store.shelf import Stored
 from lapwing.weights.store.source import Source, describe
 
 log = logging.getLogger("lapwing.engine.opening")
@@ -60,13 +69,9 @@ def open_model(
     progress: Progress | None = None,
 ) -> Opened:
     """Raises ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, RequestError."""
-    path = Path(name).expanduser()
-    if is_store(path):
-        return _of_store(StoreFile(path), recipe, wishes, None)
-    if hub.find_here(name, revision) is None:
-        alone = _find_alone(os.fspath(name), revision, recipe)
-        if alone is not None:
-            return _of_store(alone, recipe, wishes, None)
+    alone = _store_alone(name, revision, recipe)
+    if alone is not None:
+        return _of_store(alone, recipe, wishes, None)
     directory = hub.locate(name, revision)
     if not wishes.store or not _needs_store(directory, recipe):
         return _without_store(directory, recipe, wishes)
@@ -94,31 +99,19 @@ def _needs_store(directory: Path, recipe: Recipe) -> bool:
 
 
 def _without_store(directory: Path, recipe: Recipe, wishes: Wishes) -> Opened:
-    if wishes.mode == "progressive" or (wishes.mode == "mapped" and recipe.quantized):
+    if wishes.mode in ("mapped", "progressive") and recipe.quantized:
         raise RequestError(
-            f"load: {wishes.mode!r} reads the weights as a store keeps them, and there is none "
-            f"({'store=False' if not wishes.store else recipe.dtype + ' is read in place'}). "
-            "Use 'eager', 'lazy'" + ("." if recipe.quantized else " or 'mapped'.")
+            f"load: {wishes.mode!r} reads the weights as a store keeps them, and store=False wants "
+            "none. Use 'eager' or 'lazy'."
         )
-    mode: LoadMode = "eager"
-    if wishes.mode == "lazy":
-        mode = "lazy"
-    elif wishes.mode == "mapped":
-        mode = "mapped"
+    mode: LoadMode = "eager" if wishes.mode == "auto" else wishes.mode  # type: ignore[assignment]
     return Opened(Checkpoint(directory), mode)
 
 
 def _of_store(store: StoreFile, recipe: Recipe, wishes: Wishes, directory: Path | None) -> Opened:
     """directory: of its checkpoint, if that is there."""
     try:
-        if store.contents.scheme != recipe.scheme:
-            raise RequestError(
-                f"dtype: {store.path} is a store of {store.contents.scheme}; got {recipe.dtype}"
-            )
-        if recipe.refine_linears and shelf.planes_of(store) == "base":
-            raise RequestError(
-                f"dtype: {store.path} keeps base planes only, which serve int4; got int8"
-            )
+        _refuse_unfit(store, recipe)
         mode = _mode(store, recipe, wishes.mode)
         if shelf.needs_check(store) and mode != "eager":
             _check(store)
@@ -128,6 +121,19 @@ def _of_store(store: StoreFile, recipe: Recipe, wishes: Wishes, directory: Path 
     except BaseException:
         store.close()
         raise
+
+
+def _refuse_unfit(store: StoreFile, recipe: Recipe) -> None:
+    """Raises RequestError for a store that does not hold what the recipe reads."""
+    scheme = store.contents.scheme
+    if scheme != recipe.scheme:
+        serves = "int4" if shelf.planes_of(store) == "base" else "int8, or int4"
+        raise RequestError(
+            f"dtype: {store.path} is a store of {scheme}; got {recipe.dtype}. Ask for "
+            f"{serves if scheme == 'planes' else scheme}."
+        )
+    if recipe.refine_linears and shelf.planes_of(store) == "base":
+        raise RequestError(f"dtype: {store.path} keeps base planes only; got int8. Ask for int4.")
 
 
 def _mode(store: StoreFile, recipe: Recipe, wanted: str) -> LoadMode:
@@ -178,7 +184,12 @@ def _find_or_make(
             pack(directory, source, made_of, path, backend, progress)
         return StoreFile(path)
     except OSError as error:
-        log.warning("%s: no store was written: %s", path, _why(path, source, error))
+        log.warning(
+            "%s: no store was written: %s, or pass store=False (--no-store). The model runs from "
+            "memory, and is converted again at the next start.",
+            path,
+            _why(path, error),
+        )
         return None
 
 
@@ -213,68 +224,133 @@ def _fitting(path: Path, source: Source, recipe: Recipe) -> StoreFile | None:
     return None
 
 
-def _why(path: Path, source: Source, error: OSError) -> str:
+def _why(path: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
     folder = next((each for each in path.parents if exists(each)), path.parent)
     try:
         free = f"; {format_bytes(shutil.disk_usage(folder).free)} are free"
     except OSError:
         free = ""
-    return (
-        f"{reason}{free}. The model runs from memory, and is converted again at the next start. "
-        "Make room, set LAPWING_CACHE to another folder, or pass store=False (--no-store)."
-    )
+    return f"{reason}{free}. Make room, or set LAPWING_CACHE to another folder"
+
+
+def _store_alone(
+    name: str | os.PathLike[str], revision: str | None, recipe: Recipe
+) -> StoreFile | None:
+    """The store that a model runs from where no checkpoint is: named by its file, or found."""
+    path = hub.expand(os.fspath(name))
+    if is_store(path):
+        return StoreFile(path)
+    if hub.find_here(name, revision) is not None:
+        return None
+    return _find_alone(os.fspath(name), revision, recipe)
+
+
+def open_unread(name: str | os.PathLike[str], revision: str | None, recipe: Recipe) -> Checkpoint:
+    """A model's checkpoint, or its store where that is all there is, to look at.
+
+    Raises what `open_model` raises.
+    """
+    store = _store_alone(name, revision, recipe)
+    if store is None:
+        return Checkpoint(hub.locate(name, revision))
+    try:
+        _refuse_unfit(store, recipe)
+        return StoredCheckpoint(store)
+    except BaseException:
+        store.close()
+        raise
+
+
+def find_small_files(
+    name: str | os.PathLike[str], revision: str | None = None, *, progress: bool = True
+) -> Place:
+    """Where a model's configuration, tokenizer and templates are: its directory, or its store.
+
+    progress: of a download. Raises what `open_model` raises.
+    """
+    path = hub.expand(os.fspath(name))
+    if not is_store(path):
+        if hub.find_here(name, revision) is not None or not (
+            alone := _stores_alone(os.fspath(name), revision)
+        ):
+            return hub.locate(name, revision, progress=progress)
+        path = alone[0].path
+    store = StoreFile(path)
+    try:
+        return carried_files(store)
+    finally:
+        store.close()
 
 
 def _find_alone(name: str, revision: str | None, recipe: Recipe) -> StoreFile | None:
-    """The store of a checkpoint that is not here any more. Raises RequestError for one that cannot
-    serve what is asked."""
+    """The store of a checkpoint that is not here any more."""
+    for stored in _stores_alone(name, revision):
+        if stored.scheme == recipe.scheme:
+            log.info("%s: running from %s; the checkpoint is not here", name, stored.path)
+            return StoreFile(stored.path)
+    return None
+
+
+def _stores_alone(name: str, revision: str | None) -> list[Stored]:
+    """Of a checkpoint that is not here any more, the newest first."""
     repo_id, _, named = name.partition("@")
-    wanted = revision or named or None
+    wanted = revision or named or hub.DEFAULT_REVISION
     stores = shelf.stores_of(name, wanted) or shelf.stores_of(repo_id, wanted)
     found = [each for each in stores if each.state == "alone"]
-    fit = [each for each in found if each.scheme == recipe.scheme]
-    for stored in fit:
-        log.info("%s: running from %s; the checkpoint is not here", name, stored.path)
-        return StoreFile(stored.path)
-    return None
+    return sorted(found, key=lambda each: each.path.stat().st_mtime_ns, reverse=True)
 
 
 def make_store(
     name: str | os.PathLike[str],
-    revision: str | None,
-    recipe: Recipe,
-    planes: str,
-    backend: Backend,
-    progress: Progress | None = None,
+    dtype: object = "auto",
+    revision: str | None = None,
+    *,
+    planes: str = "both",
     to: Path | None = None,
-) -> Path | None:
-    """Makes the store of a model, if it is not there yet → its path; None where none is needed.
+    threads: int | str = "auto",
+    progress: Progress | None = None,
+) -> Stored | None:
+    """Makes the store of a model, if it is not there yet; None where none is needed.
 
-    planes: both, or base, which serves int4 and takes half. to: a file of one's own instead of the
-    cache. Raises what `open_model` raises, and DoesNotFitError where it cannot be written.
+    planes: both, or base, which serves int4 (what auto is then) and takes half. to: a file of one's
+    own instead of the cache; it runs alone, and so is made of any dtype. Raises what `open_model`
+    raises, and DoesNotFitError where it cannot be written.
     """
+    if planes not in PLANES:
+        raise RequestError(f"planes: expected one of {', '.join(PLANES)}; got {planes!r}")
+    recipe = Recipe("int4" if (str(dtype), planes) == ("auto", "base") else parse_dtype(dtype))
+    if planes == "base" and recipe.dtype != "int4":
+        raise RequestError(f"planes: base planes serve int4 alone; got dtype {recipe.dtype}")
+    if to is not None and to.exists() and not is_store(to):
+        raise RequestError(f"{to}: is there, and no store; expected a new file, or one to replace")
     directory = hub.locate(name, revision)
-    if not _needs_store(directory, recipe):
+    if to is None and not _needs_store(directory, recipe):
         return None
-    source = describe(directory)
+    try:
+        source = describe(directory)
+    except OSError as error:
+        raise WeightsError(f"{directory}: cannot be read ({error.strerror or error}).") from None
     path = to or shelf.path_for(source, recipe.scheme)
     if path is None:
         raise ModelNotFoundError("there is no home directory; set LAPWING_CACHE to a folder")
     made_of = recipe
     if recipe.quantized:
         made_of = Recipe("int8" if planes == "both" else "int4")
+    backend = backends.create(threads=threads)
     try:
+        if to is not None:  # nobody else's: no lock is left beside it
+            pack(directory, source, made_of, to, backend, progress)
+            return shelf.look(to)
         with shelf.only_one(path):
-            found = None if to else _fitting(path, source, made_of)
+            found = _fitting(path, source, made_of)
+            kept = None if found is None else shelf.planes_of(found)
             if found is not None:
-                kept = shelf.planes_of(found)
                 found.close()
-                if not recipe.quantized or kept == planes:
-                    return path
-            pack(directory, source, made_of, path, backend, progress)
+            if found is None or (recipe.quantized and kept != planes):
+                pack(directory, source, made_of, path, backend, progress)
+            return shelf.look(path)
+    except LapwingError:  # of a model that is none; some are OSErrors
+        raise
     except OSError as error:
-        raise DoesNotFitError(
-            f"{path}: no store was written: {_why(path, source, error)}"
-        ) from None
-    return path
+        raise DoesNotFitError(f"{path}: no store was written: {_why(path, error)}.") from None

@@ -58,11 +58,10 @@ def cached_models() -> list[CachedModel]:
     return sorted(models, key=lambda model: model.name)
 
 
-def delete_cached(repo_id: str, revision: str | None = None) -> int:
-    """Delete a model, or one revision of it (branch, tag, first digits of a commit).
+def cached_revisions(repo_id: str, revision: str | None = None) -> list[CachedRevision]:
+    """Of a model in the cache, all or one (branch, tag, first digits of a commit).
 
-    Returns the bytes freed; files shared with a revision that stays are kept. Raises
-    ModelNotFoundError.
+    Raises ModelNotFoundError where there is none.
     """
     models = {model.name: model for model in cached_models()}
     model = models.get(repo_id)
@@ -70,18 +69,28 @@ def delete_cached(repo_id: str, revision: str | None = None) -> int:
         raise ModelNotFoundError(
             f"{repo_id}: not in the cache. Cached models: {', '.join(models) or 'none'}."
         )
-    doomed = [
+    found = [
         r
         for r in model.revisions
         if revision is None
         or revision in r.refs
         or (len(revision) >= MIN_COMMIT_DIGITS and r.commit.startswith(revision))
     ]
-    if not doomed:
+    if not found:
         known = ", ".join(" ".join((*r.refs, r.commit[:12])) for r in model.revisions)
         raise ModelNotFoundError(
             f"{repo_id}: revision {revision!r} is not in the cache. Cached: {known}."
         )
+    return found
+
+
+def delete_cached(repo_id: str, revision: str | None = None) -> int:
+    """Delete a model, or one revision of it (branch, tag, first digits of a commit).
+
+    Returns the bytes freed; files shared with a revision that stays are kept. Raises
+    ModelNotFoundError.
+    """
+    doomed = cached_revisions(repo_id, revision)
     scan = _scan()
     assert scan is not None  # it listed the model a moment ago
     strategy = scan.delete_revisions(*(r.commit for r in doomed))

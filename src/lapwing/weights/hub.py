@@ -93,7 +93,7 @@ def locate(
         raise RequestError(
             "The model's name is empty; pass a directory, a bundled name or a hub id."
         )
-    path = _expand(text)
+    path = expand(text)
     local = path if is_dir(path) else bundled_models().get(text)
     if local is not None:
         if revision is not None:
@@ -119,7 +119,7 @@ def locate(
 def find_here(name: str | os.PathLike[str], revision: str | None = None) -> Path | None:
     """What `locate` would give without asking the hub; None where it would, or would refuse."""
     text = os.fspath(name)
-    path = _expand(text)
+    path = expand(text)
     if text and is_dir(path):
         return path
     if text in bundled_models():
@@ -137,7 +137,7 @@ def parse_hub_name(text: str, revision: str | None = None) -> tuple[str, str]:
     if at and revision is not None and named != revision:
         raise RequestError(f"{text}: names revision {named!r}, but revision={revision!r} is given.")
     names = ", ".join(bundled_models()) or "none"
-    if exists(_expand(text)):
+    if exists(expand(text)):
         raise ModelNotFoundError(
             f"{text}: expected a model directory, found a file. Pass the directory that holds "
             f"{CONFIG}."
@@ -264,7 +264,8 @@ def _refuse_pickles(directory: Path) -> Path:
     return directory
 
 
-def _expand(text: str) -> Path:
+def expand(text: str) -> Path:
+    """With `~` and `~user` as shells have them, where there is such a user."""
     try:
         return Path(text).expanduser()
     except RuntimeError:  # "~nobody"

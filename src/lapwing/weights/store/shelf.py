@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from lapwing.errors import ModelNotFoundError, WeightsError
+from lapwing.weights import hub
+from lapwing.weights.cache import MIN_COMMIT_DIGITS
 from lapwing.weights.cache_folder import cache_folder
 from lapwing.weights.store.file import StoreFile
 from lapwing.weights.store.source import Source, describe
@@ -24,7 +27,10 @@ State = Literal["fresh", "alone", "stale", "damaged"]
 
 @dataclass(frozen=True)
 class Stored:
-    """A store on the shelf; `damaged` ones have no source."""
+    """A store on the shelf; `damaged` ones have no source.
+
+    source: with the size and the refs it has now, as long as it is there.
+    """
 
     path: Path
     nbytes: int
@@ -32,6 +38,7 @@ class Stored:
     source: Source | None
     scheme: str | None
     planes: str | None  # both, or base
+    model_type: str | None = None
     reason: str | None = None  # why it is damaged
 
 
@@ -46,10 +53,16 @@ def path_for(source: Source, scheme: str) -> Path | None:
     folder = shelf()
     if folder is None:
         return None
-    key = hashlib.blake2b(os.fsencode(source.directory), digest_size=6).hexdigest()
-    title = (source.name or Path(source.directory).name).replace("/", "--")
-    slug = re.sub(r"[^\w.-]+", "-", title, flags=re.ASCII)[:80] or "model"
-    return folder / f"{slug}.{key}.{scheme}{SUFFIX}"
+    slug = _slug(source.name or Path(source.directory).name)
+    return folder / f"{slug}.{_key(source.directory)}.{scheme}{SUFFIX}"
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", title.replace("/", "--"), flags=re.ASCII)[:80] or "model"
+
+
+def _key(directory: str) -> str:
+    return hashlib.blake2b(os.fsencode(directory), digest_size=6).hexdigest()
 
 
 @contextmanager
@@ -84,58 +97,83 @@ def stores() -> list[Stored]:
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            found.append(_look(path))
+            found.append(look(path))
         except FileNotFoundError:  # removed a moment ago
             continue
     return found
 
 
-def _look(path: Path) -> Stored:
+def look(path: Path) -> Stored:
+    """What a store's file is, its header alone read. Raises FileNotFoundError."""
     nbytes = path.stat().st_size
     try:
         store = StoreFile(path)
     except WeightsError as error:
-        return Stored(path, nbytes, "damaged", None, None, None, str(error))
+        return Stored(path, nbytes, "damaged", None, None, None, reason=str(error))
     try:
-        source = Source.from_dict(store.contents.source)
+        source, state = _now(Source.from_dict(store.contents.source))
         return Stored(
-            path, nbytes, state_of(source), source, store.contents.scheme, planes_of(store)
+            path, nbytes, state, source, store.contents.scheme, planes_of(store), _type(store)
         )
     except ValueError as error:
-        return Stored(path, nbytes, "damaged", None, None, None, str(error))
+        return Stored(path, nbytes, "damaged", None, None, None, reason=str(error))
     finally:
         store.close()
 
 
+def _type(store: StoreFile) -> str | None:
+    """Of the model, from the configuration that it carries."""
+    try:
+        found = json.loads(bytes(store.read("file/config.json"))).get("model_type")
+    except (WeightsError, ValueError, AttributeError, OSError):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def state_of(source: Source) -> State:
     """Of a store that was made from it."""
+    return _now(source)[1]
+
+
+def _now(source: Source) -> tuple[Source, State]:
     try:
         now = describe(Path(source.directory))
     except OSError:
-        return "alone"
+        return source, "alone"
     if now.nbytes == 0:
-        return "alone"
-    return "fresh" if now.fingerprint == source.fingerprint else "stale"
+        return source, "alone"
+    state: State = "fresh" if now.fingerprint == source.fingerprint else "stale"
+    return replace(source, nbytes=now.nbytes, refs=now.refs), state
 
 
 def stores_of(name: str, revision: str | None = None) -> list[Stored]:
-    """Of a hub id, a directory (there or not), or the path of a store."""
+    """Of a hub id, a bundled model, a directory (there or not), or the file of a store.
+
+    Damaged ones are known by their file's name alone.
+    """
     if "\0" in name:  # no path has one
         return []
-    place = os.path.realpath(Path(name).expanduser())
+    here = hub.find_here(name, revision)
+    place = os.path.realpath(hub.expand(name) if here is None else here)
 
     def meant(stored: Stored) -> bool:
-        if name == stored.path.name or place == os.path.realpath(stored.path):
+        source, file = stored.source, stored.path.name
+        if name == file or place == os.path.realpath(stored.path):
             return True
-        source = stored.source
-        if source is None or source.directory == place:
-            return source is not None
-        if source.name != name:
-            return False
-        at = (*source.refs, source.commit or "")
-        return revision is None or revision in at or at[-1].startswith(revision)
+        if source is None:
+            slug, key, *_ = file.rsplit(".", 3)
+            return key == _key(place) or (revision is None and slug == _slug(name))
+        if source.directory == place:
+            return True
+        return source.name == name and (revision is None or _is_at(source, revision))
 
     return [stored for stored in stores() if meant(stored)]
+
+
+def _is_at(source: Source, revision: str) -> bool:
+    commit = source.commit or ""
+    digits = len(revision) >= MIN_COMMIT_DIGITS
+    return revision in source.refs or (digits and commit.startswith(revision))
 
 
 def remove(stored: Stored) -> int:

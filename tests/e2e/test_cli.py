@@ -176,7 +176,7 @@ def test_a_full_disk_behind_standard_output_is_told(user: User) -> None:
 def test_ctrl_c_before_anything_is_printed(user: User) -> None:
     (user.home / "lapwing").write_text("not a folder: nothing is measured first")
     user.env = {"LAPWING_BACKEND": "reference"}  # seconds to load
-    process = user.starts("run", "tales", "hi")
+    process = user.starts("run", "tales", "hi", "--no-store")
     assert process.stderr is not None
     warning = process.stderr.readline().decode()
     assert warning.startswith("warning: NumPy reference backend in use")

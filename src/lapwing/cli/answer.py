@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from lapwing.cli.loading import at_work
@@ -10,9 +12,10 @@ from lapwing.cli.terminal import DIM, counted, say, styled, write
 from lapwing.units import format_bytes, format_rate, format_seconds
 
 if TYPE_CHECKING:
+    from lapwing.cli.progress import LoadingBar
     from lapwing.engine.generate import TextStream
     from lapwing.engine.model import Model
-    from lapwing.engine.result import GenerationResult
+    from lapwing.engine.result import GenerationResult, StreamChunk
 
 
 def drain(stream: TextStream) -> bool:
@@ -25,28 +28,41 @@ def drain(stream: TextStream) -> bool:
     return False
 
 
-def print_stream(stream: TextStream, before: str = "") -> bool:
+def print_stream(stream: TextStream, before: str = "", bar: LoadingBar | None = None) -> bool:
     """Prints the pieces and a line end; True if Ctrl-C came first.
 
-    before: what the text continues; shown on a terminal.
+    before: what the text continues; shown on a terminal. bar: of the weights; where they are still
+    being read, it goes on until the first piece is here.
     """
     interrupted, printed = False, 0
-    if sys.stdout.isatty():
-        write(styled(before, DIM, sys.stdout))
     try:
-        for chunk in stream:
+        for chunk in _unveiled(stream, before, bar):
             printed += len(chunk.text)
             write(chunk.text)
     except KeyboardInterrupt:
         interrupted = True
+    if bar is not None:
+        bar.stop()
     rest = stream.result.text[printed:]  # a piece that was made, and interrupted on its way here
     write(rest if stream.result.text.endswith("\n") else rest + "\n")
     return interrupted
 
 
+def _unveiled(stream: TextStream, before: str, bar: LoadingBar | None) -> Iterator[StreamChunk]:
+    """The pieces, behind `before`; a bar goes first."""
+    first = () if bar is None or bar.stopped else tuple(islice(stream, 1))
+    if bar is not None:
+        bar.stop()
+    if sys.stdout.isatty():
+        write(styled(before, DIM, sys.stdout))
+    yield from first
+    yield from stream
+
+
 def say_how_it_went(result: GenerationResult, model: Model) -> None:
     """Tokens, speed, memory, and what was at work, on standard error."""
-    say(styled(f"{_closing_line(result)} · {at_work(model)}", DIM, sys.stderr))
+    parts = [_closing_line(result), *_precisions(result, model.dtype), at_work(model)]
+    say(styled(" · ".join(parts), DIM, sys.stderr))
 
 
 def _closing_line(result: GenerationResult) -> str:
@@ -61,3 +77,11 @@ def _closing_line(result: GenerationResult) -> str:
         f"peak memory {'–' if peak is None else format_bytes(peak)}",
     ]
     return " · ".join(parts)
+
+
+def _precisions(result: GenerationResult, dtype: str) -> list[str]:
+    """Of an answer that was not all made at the model's own."""
+    switches = [switch for switch in result.precision_switches if switch.token]
+    if switches:
+        return [f"int4 until token {switches[0].token}, then {switches[0].dtype}"]
+    return [] if result.dtype == dtype else [f"{result.dtype} throughout"]

@@ -23,6 +23,8 @@ COMMANDS = {
     "pull": "pull",
     "ls": "ls",
     "rm": "rm",
+    "pack": "pack",
+    "verify": "verify",
     "tokenize": "tokenize",
     "doctor": "doctor",
     "explain-quant": "explain_quant",

@@ -59,6 +59,8 @@ def command(
     dtype: options.Dtype = "auto",
     threads: options.Threads = "auto",
     revision: options.Revision = None,
+    load: options.Load = "auto",
+    no_store: options.NoStore = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -75,7 +77,9 @@ def command(
         else read_records(path_or_pipe(file, EXAMPLE), format, column)
     )
     most = 1 if top_k is None and not single else top_k
-    with loaded(model, dtype, threads, revision, quiet=quiet) as encoder:
+    with loaded(
+        model, dtype, threads, revision, load=load, store=not no_store, quiet=quiet
+    ) as encoder:
         labels = encoder.classify(
             [r.text if pair is None else (r.text, pair) for r in records], most
         )

@@ -86,6 +86,8 @@ def command(
     dtype: options.Dtype = "auto",
     threads: options.Threads = "auto",
     revision: options.Revision = None,
+    load: options.Load = "auto",
+    no_store: options.NoStore = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -108,7 +110,9 @@ def command(
     seen = not quiet and (target is not None or not sys.stdout.isatty())
     with (
         _open(source, text, format, column) as texts,
-        loaded(model, dtype, threads, revision, quiet=quiet) as encoder,
+        loaded(
+            model, dtype, threads, revision, load=load, store=not no_store, quiet=quiet
+        ) as encoder,
     ):
         settings = EmbedSettings(
             model=str(Path(model)),  # ./m and m/ are one model

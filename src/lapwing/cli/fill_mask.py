@@ -31,6 +31,8 @@ def command(
     dtype: options.Dtype = "auto",
     threads: options.Threads = "auto",
     revision: options.Revision = None,
+    load: options.Load = "auto",
+    no_store: options.NoStore = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -39,7 +41,9 @@ def command(
     The likeliest tokens for each mask, best first, with their probabilities.
     """
     content = read_text(text, "TEXT", EXAMPLE)
-    with loaded(model, dtype, threads, revision, quiet=quiet) as encoder:
+    with loaded(
+        model, dtype, threads, revision, load=load, store=not no_store, quiet=quiet
+    ) as encoder:
         masks = encoder.fill_mask(content, top_k)
         if json:
             print_json({"model": model, **at_work_json(encoder), "text": content, "masks": masks})

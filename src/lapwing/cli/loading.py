@@ -16,21 +16,43 @@ if TYPE_CHECKING:
 
 @contextmanager
 def loaded(
-    name: str, dtype: str, threads: str, revision: str | None, *, quiet: bool
+    name: str,
+    dtype: str,
+    threads: str,
+    revision: str | None,
+    *,
+    load: str,
+    store: bool,
+    rising: bool = False,
+    bar: LoadingBar | None = None,
+    quiet: bool,
 ) -> Iterator[Model]:
-    """Loads a model and closes it; the NumPy reference is announced, unless quiet."""
+    """Loads a model and closes it; the NumPy reference is announced, unless quiet.
+
+    bar: the caller's own, which may go on behind this; else there is one until the model is here.
+    """
     if quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     from lapwing import backends
-    from lapwing.engine.load import load
+    from lapwing.engine import load as engine
 
     backend = backends.create(threads=threads)
     if backend.name == "reference" and not quiet:
         from lapwing.cli.first_run import warn_of_reference
 
         warn_of_reference(backend)
-    with LoadingBar("loading", wanted=not quiet) as bar:
-        model = load(name, dtype, threads=threads, revision=revision, on_progress=bar)
+    own = LoadingBar("loading", wanted=not quiet and bar is None)
+    with own:
+        model = engine.load(
+            name,
+            dtype,
+            threads=threads,
+            revision=revision,
+            load=load,
+            store=store,
+            rising=rising,
+            on_progress=bar or own,
+        )
     with model:
         yield model
 

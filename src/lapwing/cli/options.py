@@ -10,7 +10,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A directory, a bundled model (tales), or a hub id: org/name, org/name@revision.",
+        help="A directory, a bundled model (tales), a hub id (org/name, org/name@revision), or the "
+        "file of a store.",
         show_default=False,
     ),
 ]
@@ -26,6 +27,20 @@ Dtype = Annotated[
 Threads = Annotated[
     str,
     typer.Option("-t", "--threads", metavar="N", help="A number, or auto: one a physical core."),
+]
+NoStore = Annotated[
+    bool,
+    typer.Option(
+        "--no-store", help="Convert weights into memory; make no store of them, and use none."
+    ),
+]
+Load = Annotated[
+    str,
+    typer.Option(
+        "--load",
+        metavar="MODE",
+        help="How weights come: mapped, lazy, progressive, eager, or auto: what is fastest now.",
+    ),
 ]
 Revision = Annotated[
     str | None,

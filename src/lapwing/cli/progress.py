@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from datetime import timedelta
@@ -27,21 +28,37 @@ class Bar(ABC):
         self._title, self._wanted = title, wanted and sys.stderr.isatty()
         self._began_s = time.monotonic()
         self._bar: Progress | None = None
+        self.stopped = False
+        self._lock = threading.Lock()  # another thread may tell how far it is
 
     @abstractmethod
     def _columns(self) -> list[ProgressColumn]:
         """Behind the title."""
 
     def _show(self, done: int, total: int | None, pace: str = "") -> None:
-        """Shows how far it is, once it has taken long enough to ask."""
-        if not self._wanted:
-            return
-        if self._bar is None:
-            finished = total is not None and done >= total
-            if time.monotonic() - self._began_s < PATIENCE_S or finished:
+        """Shows how far it is, once it has taken long enough to ask; nothing at the end of it."""
+        with self._lock:
+            if not self._wanted or self.stopped:
                 return
-            self._bar = self._start(total)
-        self._bar.update(self._bar.task_ids[0], completed=done, pace=pace)
+            if total is not None and done >= total:
+                self._hide()
+                return
+            if self._bar is None:
+                if time.monotonic() - self._began_s < PATIENCE_S:
+                    return
+                self._bar = self._start(total)
+            self._bar.update(self._bar.task_ids[0], completed=done, total=total, pace=pace)
+
+    def stop(self) -> None:
+        """Takes it away; whoever still tells how far it is changes nothing."""
+        with self._lock:
+            self.stopped = True
+            self._hide()
+
+    def _hide(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def _start(self, total: int | None) -> Progress:
         from rich.console import Console
@@ -67,8 +84,7 @@ class Bar(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self.stop()
 
 
 class LoadingBar(Bar):

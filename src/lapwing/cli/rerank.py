@@ -36,6 +36,8 @@ def command(
     dtype: options.Dtype = "auto",
     threads: options.Threads = "auto",
     revision: options.Revision = None,
+    load: options.Load = "auto",
+    no_store: options.NoStore = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -44,7 +46,9 @@ def command(
     Best first, with a cross-encoder: a model that reads query and document together.
     """
     documents = read_records(path_or_pipe(file, EXAMPLE), format, column)
-    with loaded(model, dtype, threads, revision, quiet=quiet) as encoder:
+    with loaded(
+        model, dtype, threads, revision, load=load, store=not no_store, quiet=quiet
+    ) as encoder:
         ranked = encoder.rerank(query, [record.text for record in documents])[:top_k]
         best = [(documents[r.index], r.score) for r in ranked]
         if json:

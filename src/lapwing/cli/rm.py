@@ -1,4 +1,4 @@
-"""`lapwing rm`: delete a model from the hub's cache."""
+"""`lapwing rm`: delete a model, or what was made of it."""
 
 from __future__ import annotations
 
@@ -14,38 +14,64 @@ from lapwing.errors import RequestError
 from lapwing.units import format_bytes
 
 if TYPE_CHECKING:
-    from lapwing.weights.cache import CachedModel
+    from lapwing.weights.store.upkeep import Doomed
 
 
 def command(
-    name: options.HubName,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[@REV]",
+            help="A hub id. With --store also a directory, a bundled model, or a store's file.",
+            show_default=False,
+        ),
+    ],
+    store: Annotated[
+        bool, typer.Option("--store", help="Only its stores; the next load makes them anew.")
+    ] = False,
+    source: Annotated[
+        bool, typer.Option("--source", help="Only the hub's copy; the model runs from its store.")
+    ] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Delete a model from the hub's cache.
+    """Delete a model from the hub's cache, and its stores.
 
     With @REV (a branch, a tag, or the first digits of a commit) only that revision of it.
     """
-    from lapwing.weights import cache, hub
+    from lapwing.weights.store import upkeep
 
-    refuse_local(name, "rm deletes from the hub's cache only")
-    repo_id, _ = hub.parse_hub_name(name)
-    revision = name.partition("@")[2] or None
-    known = {model.name: model for model in cache.cached_models()}
-    if repo_id in known and not (yes or _agreed(name, known[repo_id])):
+    if store and source:
+        raise RequestError("--store and --source are given; expected one of them. rm deletes both.")
+    if not store:
+        hint = f"Its stores: lapwing rm {name} --store"
+        refuse_local(name, f"rm deletes from the hub's cache only. {hint}")
+    doomed = upkeep.choose(name, "store" if store else "source" if source else "all")
+    if not (yes or _agreed(doomed)):
         say("nothing was deleted")
         return
-    freed = cache.delete_cached(repo_id, revision)
+    freed = upkeep.free(doomed)
     if json:
-        print_json({"model": repo_id, "revision": revision, "freed_bytes": freed})
-    else:
-        print(f"{name}: freed {format_bytes(freed)}")
+        print_json(
+            {
+                "model": doomed.repo_id,
+                "revision": doomed.revision,
+                "freed_bytes": freed.source_bytes + freed.store_bytes,
+                "source_freed_bytes": freed.source_bytes,
+                "store_freed_bytes": freed.store_bytes,
+            }
+        )
+        return
+    print(f"{name}: freed {format_bytes(freed.source_bytes + freed.store_bytes)}")
 
 
-def _agreed(name: str, model: CachedModel) -> bool:
+def _agreed(doomed: Doomed) -> bool:
     """Asks on a terminal; raises RequestError where there is nobody to ask."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise RequestError(f"rm {name}: there is no terminal to ask on; pass --yes.")
-    commits = ", ".join(" ".join((*r.refs, r.commit[:12])) for r in model.revisions)
-    say(f"{model.name}: {format_bytes(model.size_bytes)} in the cache ({commits})")
-    return typer.confirm(f"Delete {name}?", err=True)
+        raise RequestError(f"rm {doomed.name}: there is no terminal to ask on; pass --yes.")
+    for copy in doomed.copies:
+        at = " ".join((*copy.refs, copy.commit[:12]))
+        say(f"{doomed.repo_id}: {format_bytes(copy.size_bytes)} in the hub's cache ({at})")
+    for stored in () if doomed.part == "source" else doomed.stores:
+        say(f"{stored.path}: {format_bytes(stored.nbytes)}, a store")
+    return typer.confirm(f"Delete {doomed.name}?", err=True)

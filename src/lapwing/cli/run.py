@@ -13,6 +13,7 @@ from lapwing.cli.answer import drain, print_stream, say_how_it_went
 from lapwing.cli.conversation import converse, opening
 from lapwing.cli.loading import loaded
 from lapwing.cli.main import INTERRUPTED
+from lapwing.cli.progress import LoadingBar
 from lapwing.cli.terminal import print_json
 from lapwing.cli.text_input import read_text
 from lapwing.errors import RequestError
@@ -69,6 +70,15 @@ def command(
     dtype: options.Dtype = "auto",
     threads: options.Threads = "auto",
     revision: options.Revision = None,
+    load: options.Load = "auto",
+    no_store: options.NoStore = False,
+    rising: Annotated[
+        bool,
+        typer.Option(
+            "--rising",
+            help="Begin at int4, and go on at int8 as soon as what that takes has been read.",
+        ),
+    ] = False,
     json: options.Json = False,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="Print the text and nothing else.")
@@ -104,7 +114,22 @@ def command(
     GenerationRequest.of(wishes)  # a mistake is told before a model is loaded
     if chat:
         _check_template(model, revision, quiet=quiet)
-    with loaded(model, dtype, threads, revision, quiet=quiet) as network:
+    with (
+        LoadingBar("loading", wanted=not quiet) as bar,
+        loaded(
+            model,
+            dtype,
+            threads,
+            revision,
+            load=load,
+            store=not no_store,
+            rising=rising,
+            bar=bar,
+            quiet=quiet,
+        ) as network,
+    ):
+        if typed or network.loading is None:
+            bar.stop()  # else it goes on until the first piece
         if typed:
             converse(network, system, wishes, quiet=quiet)
             return
@@ -113,7 +138,8 @@ def command(
             stream, before = network.chat_stream(said, **wishes), ""
         else:
             stream, before = network.stream(text, **wishes), text
-        interrupted = drain(stream) if json else print_stream(stream, before)
+        interrupted = drain(stream) if json else print_stream(stream, before, bar)
+        bar.stop()
         result = stream.result
         if json:
             print_json(_report(model, network, result))
@@ -141,10 +167,10 @@ def _check_doors(
 
 def _check_template(model: str, revision: str | None, *, quiet: bool) -> None:
     """Raises RequestError for a model that has none, before its weights are read."""
+    from lapwing.engine.opening import find_small_files
     from lapwing.text.chat import ChatTemplate
-    from lapwing.weights.hub import locate
 
-    ChatTemplate.need(locate(model, revision, progress=not quiet))
+    ChatTemplate.need(find_small_files(model, revision, progress=not quiet))
 
 
 def _biases(texts: Sequence[str]) -> dict[int, float]:
@@ -175,5 +201,6 @@ def _report(name: str, model: Model, result: GenerationResult) -> dict[str, Any]
         **result.to_dict(),
         "requested_dtype": model.requested_dtype,
         "stored_dtype": model.stored_dtype,
+        "load": model.load,
         "memory": memory,
     }

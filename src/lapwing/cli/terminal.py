@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, TextIO
 
+from lapwing.place import StoredPath
+
 DIM, BOLD, RED, YELLOW = "2", "1", "1;31", "1;33"
 KIND_COLOURS = {"error": RED, "warning": YELLOW}
 
@@ -76,4 +78,4 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return str(value) if isinstance(value, PurePath) else value
+    return str(value) if isinstance(value, (PurePath, StoredPath)) else value

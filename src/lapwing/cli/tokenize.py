@@ -32,10 +32,10 @@ def command(
     none.
     """
     content = read_text(text, "TEXT", EXAMPLE)
+    from lapwing.engine.opening import find_small_files
     from lapwing.text.tokenizer import Tokenizer
-    from lapwing.weights.hub import locate
 
-    tokenizer = Tokenizer.open(locate(model, revision))
+    tokenizer = Tokenizer.open(find_small_files(model, revision))
     ids = tokenizer.encode(content)
     decoder = tokenizer.stream(skip_special_tokens=False)
     pieces = [decoder.push(token) for token in ids]

@@ -74,9 +74,9 @@ class StoreWriter:
             raise ValueError(f"the header takes {len(header)} bytes, not {self._begin}")
         os.pwrite(self._fd, header, 0)
         os.fsync(self._fd)
+        self._draft.replace(self._path)
         os.close(self._fd)
         self._fd = -1
-        self._draft.replace(self._path)
         sync_folder(self._path.parent)
 
     def _discard(self) -> None:

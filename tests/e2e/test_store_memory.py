@@ -113,6 +113,16 @@ def step_make(directory: str) -> dict[str, Any]:
         return {"store": store.nbytes, "path": str(store.path)}
 
 
+def step_pack(tiny: str, directory: str) -> dict[str, Any]:
+    """What making a store takes at its highest: the source's pages, and planes."""
+    warm_up(tiny)
+    before = settled()
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again
+    with lapwing.load(directory) as model:
+        peak = counter("VmHWM") - before
+        return {"peak": peak, "largest": max(p.tensor.nbytes for p in model.parameters)}
+
+
 def step_grow(tiny: str, directory: str, dtype: str) -> dict[str, Any]:
     """Private memory and mapped pages, after 100 tokens."""
     warm_up(tiny)
@@ -199,6 +209,14 @@ def step_requests(tiny: str) -> dict[str, Any]:
 # Tests.
 
 
+def test_a_store_is_made_a_tensor_at_a_time(
+    cache: Path, big: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """Not in memory as a whole: that would be 216 MB on top of the largest tensor."""
+    found = measured(tmp_path, "pack", tiny, big)
+    assert found["peak"] < 1.5 * found["largest"]
+
+
 def test_private_memory_and_the_refine_area(cache: Path, big: Path, tiny: Path) -> None:
     found = measured(cache, "grow", tiny, big, "int4")
     assert found["load"] == "mapped"
@@ -253,6 +271,7 @@ def test_a_thousand_requests_and_a_close(cache: Path, tiny: Path) -> None:
 if __name__ == "__main__":
     steps = {
         "make": step_make,
+        "pack": step_pack,
         "grow": step_grow,
         "cold": step_cold,
         "share": step_share,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -68,6 +69,14 @@ def total_memory_bytes() -> int | None:
 def resident_bytes() -> int | None:
     """Resident set of this process now, mapped files included."""
     return _status_bytes("VmRSS")
+
+
+def trim_heap() -> None:
+    """What freed objects have left with the C library goes back to the system (glibc keeps it)."""
+    import ctypes
+
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def anonymous_bytes() -> int | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from numpy.typing import ArrayLike
 
 from lapwing.backends.base import Backend, Floats
+from lapwing.backends.machine import trim_heap
 from lapwing.engine.layers import LayerHandle, layers_of, outside_of
 from lapwing.errors import RequestError
 from lapwing.layers.parameter import Parameter
@@ -321,6 +322,7 @@ class Model:
         for parameter in self.parameters:
             parameter.close()
         self._checkpoint.close()
+        trim_heap()
 
     def __enter__(self) -> Model:
         return self

@@ -141,7 +141,9 @@ def test_a_packed_file_of_floats_runs_alone(here: Here) -> None:
     packed(here, "tales", "--dtype", "f16", "-o", "half")
     with lapwing.load("tales", dtype="f16") as tales:
         text = tales.generate(PROMPT, max_tokens=8).text
-    assert here.types("run", "half", *ANSWER, "--dtype", "f16").out == text + "\n"
+    for options in ((), ("--dtype", "f16")):
+        assert here.types("run", "half", *ANSWER, *options).out == text + "\n"
+    assert here.types("show", "half", "--json").json["dtype"] == "f16"
 
 
 def test_base_planes_serve_int4_alone(here: Here) -> None:
@@ -152,7 +154,10 @@ def test_base_planes_serve_int4_alone(here: Here) -> None:
     assert report["planes"] == "base"
     with lapwing.load("tales", dtype="int4") as tales:
         text = tales.generate(PROMPT, max_tokens=8).text
-    assert here.types("run", "half", *ANSWER, "--dtype", "int4").out == text + "\n"
+    for options in ((), ("--dtype", "int4")):
+        assert here.types("run", "half", *ANSWER, *options).out == text + "\n"
+    assert here.types("run", "half", PROMPT, "--json").json["dtype"] == "int4"
+    assert here.types("run", "half", *ANSWER, "--rising").code == 2
     wrong = here.types("run", "half", *ANSWER, "--dtype", "int8")
     assert wrong.code == 2
     assert "keeps base planes only; got int8. Ask for int4." in wrong.err

@@ -10,7 +10,6 @@ from typing import Any
 from lapwing.engine.load import inspect
 from lapwing.layers.parameter import SMALL_TABLES, Parameter
 from lapwing.place import Place
-from lapwing.quant.recipe import Recipe, parse_dtype
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,9 @@ def take_inventory(
     name_or_path: str | os.PathLike[str], dtype: object = "auto", revision: str | None = None
 ) -> Inventory:
     """No weight is read. Raises what `load` raises before it reads one."""
-    recipe = Recipe(parse_dtype(dtype))
     network, ops, checkpoint = inspect(name_or_path, dtype, revision)
     with checkpoint:
-        parameters = ops.parameters
+        parameters, recipe = ops.parameters, ops.recipe
         weights = sum(p.N * p.K for p in parameters)
         return Inventory(
             directory=checkpoint.directory,

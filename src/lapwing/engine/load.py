@@ -45,8 +45,9 @@ def load(
 ) -> Model:
     """Loads a model: a Hugging Face directory, a hub id (`org/name`, `org/name@revision`), `tales`.
 
-    dtype: f32, f16, bf16, int8, int4, or auto (int8). device: cpu, or auto. threads: a number, or
-    auto (one a physical core). `torch_dtype` is understood as dtype.
+    dtype: f32, f16, bf16, int8, int4, or auto: int8, or what a store serves whose checkpoint is
+    not here. device: cpu, or auto. threads: a number, or auto (one a physical core). `torch_dtype`
+    is understood as dtype.
 
     Weights that have to be converted are, once: into a plane store in the cache folder, which later
     loads map (store=False converts them into memory each time). planes: what a store that has to be
@@ -145,7 +146,9 @@ def _load(
     wishes = Wishes("progressive" if rising and load == "auto" else load, store, planes)
     if planes == "base" and recipe.refine_linears:
         raise RequestError("planes: base planes serve int4 alone; got dtype int8")
-    opened = open_model(name_or_path, revision, recipe, wishes, backend, on_progress)
+    auto = str(dtype) == "auto" and not rising
+    opened = open_model(name_or_path, revision, recipe, wishes, backend, on_progress, auto=auto)
+    recipe = opened.recipe
     checkpoint = opened.checkpoint
     ops = Ops(backend, recipe, shared, trusted=opened.mode == "mapped")
     loading: Loading | None = None
@@ -184,9 +187,9 @@ def inspect(
     name_or_path: str | os.PathLike[str], dtype: object = "auto", revision: str | None = None
 ) -> tuple[LanguageModel | SentenceEncoder, Ops, Checkpoint]:
     """A model built and not loaded: what it consists of. The caller closes the checkpoint."""
-    recipe = Recipe(parse_dtype(dtype))
+    wanted, auto = Recipe(parse_dtype(dtype)), str(dtype) == "auto"
+    checkpoint, recipe = open_unread(name_or_path, revision, wanted, auto=auto)
     ops = Ops(backends.create(), recipe)
-    checkpoint = open_unread(name_or_path, revision, recipe)
     try:
         return build(checkpoint, ops), ops, checkpoint
     except BaseException:

@@ -48,6 +48,7 @@ class Opened:
 
     checkpoint: Checkpoint
     mode: LoadMode
+    recipe: Recipe
     name: str | None = None  # of a hub model, whose checkpoint may be gone
 
 
@@ -67,11 +68,16 @@ def open_model(
     wishes: Wishes,
     backend: Backend,
     progress: Progress | None = None,
+    *,
+    auto: bool = False,
 ) -> Opened:
-    """Raises ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, RequestError."""
-    alone = _store_alone(name, revision, recipe)
+    """auto: where a store is all there is, any recipe will do, and that of the store is taken.
+
+    Raises ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, RequestError.
+    """
+    alone = _store_alone(name, revision, None if auto else recipe)
     if alone is not None:
-        return _of_store(alone, recipe, wishes, None)
+        return _of_store(alone, _recipe_of(alone) if auto else recipe, wishes, None)
     directory = hub.locate(name, revision)
     if not wishes.store or not _needs_store(directory, recipe):
         return _without_store(directory, recipe, wishes)
@@ -81,7 +87,7 @@ def open_model(
         raise WeightsError(f"{directory}: cannot be read ({error.strerror or error}).") from None
     store = _find_or_make(directory, source, recipe, wishes.planes, backend, progress)
     if store is None:
-        return Opened(Checkpoint(directory), "lazy" if wishes.mode == "lazy" else "eager")
+        return Opened(Checkpoint(directory), "lazy" if wishes.mode == "lazy" else "eager", recipe)
     return _of_store(store, recipe, wishes, directory)
 
 
@@ -105,7 +111,7 @@ def _without_store(directory: Path, recipe: Recipe, wishes: Wishes) -> Opened:
             "none. Use 'eager' or 'lazy'."
         )
     mode: LoadMode = "eager" if wishes.mode == "auto" else wishes.mode  # type: ignore[assignment]
-    return Opened(Checkpoint(directory), mode)
+    return Opened(Checkpoint(directory), mode, recipe)
 
 
 def _of_store(store: StoreFile, recipe: Recipe, wishes: Wishes, directory: Path | None) -> Opened:
@@ -117,7 +123,7 @@ def _of_store(store: StoreFile, recipe: Recipe, wishes: Wishes, directory: Path 
             _check(store)
         access = {"eager": "owned", "progressive": "streamed"}.get(mode, "mapped")
         checkpoint = StoredCheckpoint(store, access, directory)  # type: ignore[arg-type]
-        return Opened(checkpoint, mode, checkpoint.origin.name)
+        return Opened(checkpoint, mode, recipe, checkpoint.origin.name)
     except BaseException:
         store.close()
         raise
@@ -134,6 +140,12 @@ def _refuse_unfit(store: StoreFile, recipe: Recipe) -> None:
         )
     if recipe.refine_linears and shelf.planes_of(store) == "base":
         raise RequestError(f"dtype: {store.path} keeps base planes only; got int8. Ask for int4.")
+
+
+def _recipe_of(store: StoreFile) -> Recipe:
+    """What a store serves best."""
+    dtype = {"both": "int8", "base": "int4"}.get(shelf.planes_of(store) or "")
+    return Recipe(parse_dtype(dtype or store.contents.scheme))
 
 
 def _mode(store: StoreFile, recipe: Recipe, wanted: str) -> LoadMode:
@@ -235,9 +247,12 @@ def _why(path: Path, error: OSError) -> str:
 
 
 def _store_alone(
-    name: str | os.PathLike[str], revision: str | None, recipe: Recipe
+    name: str | os.PathLike[str], revision: str | None, recipe: Recipe | None
 ) -> StoreFile | None:
-    """The store that a model runs from where no checkpoint is: named by its file, or found."""
+    """The store that a model runs from where no checkpoint is: named by its file, or found.
+
+    recipe: that it has to serve; None for any, one of planes before others.
+    """
     path = hub.expand(os.fspath(name))
     if is_store(path):
         return StoreFile(path)
@@ -246,17 +261,20 @@ def _store_alone(
     return _find_alone(os.fspath(name), revision, recipe)
 
 
-def open_unread(name: str | os.PathLike[str], revision: str | None, recipe: Recipe) -> Checkpoint:
+def open_unread(
+    name: str | os.PathLike[str], revision: str | None, recipe: Recipe, *, auto: bool = False
+) -> tuple[Checkpoint, Recipe]:
     """A model's checkpoint, or its store where that is all there is, to look at.
 
-    Raises what `open_model` raises.
+    auto and what it raises: see `open_model`.
     """
-    store = _store_alone(name, revision, recipe)
+    store = _store_alone(name, revision, None if auto else recipe)
     if store is None:
-        return Checkpoint(hub.locate(name, revision))
+        return Checkpoint(hub.locate(name, revision)), recipe
     try:
-        _refuse_unfit(store, recipe)
-        return StoredCheckpoint(store)
+        chosen = _recipe_of(store) if auto else recipe
+        _refuse_unfit(store, chosen)
+        return StoredCheckpoint(store), chosen
     except BaseException:
         store.close()
         raise
@@ -283,10 +301,11 @@ def find_small_files(
         store.close()
 
 
-def _find_alone(name: str, revision: str | None, recipe: Recipe) -> StoreFile | None:
+def _find_alone(name: str, revision: str | None, recipe: Recipe | None) -> StoreFile | None:
     """The store of a checkpoint that is not here any more."""
-    for stored in _stores_alone(name, revision):
-        if stored.scheme == recipe.scheme:
+    stores = sorted(_stores_alone(name, revision), key=lambda each: each.scheme != "planes")
+    for stored in stores:
+        if recipe is None or stored.scheme == recipe.scheme:
             log.info("%s: running from %s; the checkpoint is not here", name, stored.path)
             return StoreFile(stored.path)
     return None

@@ -27,6 +27,7 @@ from lapwing.engine.answer import Answer
 from lapwing.weights.hub import bundled_models
 from lapwing.weights.store.file import StoreFile
 from lapwing.weights.store.reader import StreamReader
+from lapwing.weights.store.upkeep import verify
 
 PROMPT = "Once upon a time"
 ANSWER = (PROMPT, "-n", "8", "-q")
@@ -337,22 +338,28 @@ def test_rm_store_asks(user: User, here: Here) -> None:
 def hub() -> Iterator[HubServer]:
     with HubServer() as server:
         files = {name: (TALES / name).read_bytes() for name in SMALL}
-        server.add("birds/wren").commit(files)
+        repository = server.add("birds/wren")
+        repository.commit({**files, "vocab.json": b"{}"}, ref="v1")
+        repository.commit(files)
         yield server
 
 
 @pytest.fixture
 def puller(user: User, hub: HubServer) -> User:
     """Has fetched birds/wren, and is offline again."""
-    online = {
+    assert online(user, hub).types("pull", "birds/wren").code == 0
+    return user
+
+
+def online(user: User, hub: HubServer) -> User:
+    env = {
         "HF_ENDPOINT": hub.url,
         "HF_HUB_OFFLINE": "0",
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "NO_PROXY": "127.0.0.1",
     }
-    assert User(user.home, online).types("pull", "birds/wren").code == 0
-    return user
+    return User(user.home, env)
 
 
 def test_rm_frees_copy_and_stores(puller: User) -> None:
@@ -418,6 +425,23 @@ def test_rm_source_needs_a_whole_store(puller: User) -> None:
     assert "is stale" in refused()
     (directory / "vocab.json").unlink()
     assert puller.types("rm", "birds/wren", "--source", "--yes").code == 0
+
+
+def test_rm_of_a_revision_leaves_the_others(puller: User, hub: HubServer) -> None:
+    assert online(puller, hub).types("pull", "birds/wren@v1").code == 0
+    store = packed(puller, "birds/wren")
+    done = puller.types("rm", "birds/wren", "--source", "--yes")
+    assert done.code == 4
+    assert "there is no store of v1" in done.err
+    assert "lapwing pack birds/wren@v1" in done.err
+    other = packed(puller, "birds/wren@v1")
+    assert other != store
+    assert puller.types("rm", "birds/wren@main", "--source", "--yes").code == 0
+    assert puller.types("rm", "birds/wren@v1", "--yes").code == 0
+    assert (store.is_file(), other.is_file()) == (True, False)
+    rows = [row for row in puller.types("ls", "--json").json if row["name"] == "birds/wren"]
+    assert [row["revision"] for row in rows] == ["main"]
+    assert rows[0]["stores"][0]["state"] == "alone"
 
 
 def test_a_chat_goes_on_without_its_checkpoint(here: Here) -> None:
@@ -560,6 +584,20 @@ def test_a_bar_that_was_stopped_stays_away(monkeypatch: pytest.MonkeyPatch) -> N
         reader.join()
         bar.stop()
         assert terminal.getvalue() == before
+
+
+def test_a_bar_is_gone_where_a_store_is_read(monkeypatch: pytest.MonkeyPatch, here: Here) -> None:
+    store = packed(here, "tales")
+    terminal, told = on_terminal(monkeypatch), list[tuple[int, int]]()
+    with LoadingBar("verifying") as bar:
+        for done, total in [(1, 2), (2, 2)]:
+            bar(done, total)
+        assert "verifying" in terminal.getvalue()
+        assert bar._bar is None
+    (proof,) = verify("tales", lambda done, total: told.append((done, total)))
+    assert proof.whole
+    assert told == sorted(told)
+    assert told[-1] == (store.stat().st_size,) * 2
 
 
 def test_a_bar_goes_before_the_first_piece_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

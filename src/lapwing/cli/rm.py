@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lapwing.cli import options
+from lapwing.cli.progress import LoadingBar
 from lapwing.cli.pull import refuse_local
 from lapwing.cli.terminal import print_json, say
 from lapwing.errors import RequestError
@@ -50,7 +51,8 @@ def command(
     if not (yes or _agreed(doomed)):
         say("nothing was deleted")
         return
-    freed = upkeep.free(doomed)
+    with LoadingBar("verifying", wanted=not json) as bar:
+        freed = upkeep.free(doomed, bar)
     if json:
         print_json(
             {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lapwing.cli import options
+from lapwing.cli.progress import LoadingBar
 from lapwing.cli.terminal import print_json, say
 from lapwing.errors import WeightsError
 
@@ -37,10 +38,11 @@ def command(
     from lapwing.weights.store.upkeep import verify
 
     proofs = []
-    for proof in verify(name):
-        proofs.append(proof)
-        if not json:
-            print(_line(proof), flush=True)
+    with LoadingBar("verifying", wanted=not json) as bar:
+        for proof in verify(name, bar):  # at the end of a store the bar is gone
+            proofs.append(proof)
+            if not json:
+                print(_line(proof), flush=True)
     if json:
         print_json([_report(proof) for proof in proofs])
     elif not proofs:

@@ -6,7 +6,7 @@ import io
 import mmap
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -185,13 +185,18 @@ class StoreFile:
         """Bytes read from the file into the buffer; 0 at its end."""
         return os.preadv(self._fd, [buffer], offset)
 
-    def damaged(self) -> list[str]:
-        """Names of the tensors that are not what was written, pads too; reads all of the file."""
-        names = [name for name, crc in self._read_crcs() if crc != self._crcs[name]]
+    def damaged(self, progress: Callable[[int, int], None] | None = None) -> list[str]:
+        """Names of the tensors that are not what was written, pads too; reads all of the file.
+
+        progress: called with bytes read and bytes in all.
+        """
+        names = [name for name, crc in self._read_crcs(progress) if crc != self._crcs[name]]
         self.proven = not names
         return names
 
-    def _read_crcs(self) -> Iterator[tuple[str, int]]:
+    def _read_crcs(
+        self, progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[tuple[str, int]]:
         buffer = np.empty(CHUNK_BYTES, np.uint8)
         for name in self._in_order():
             info, crc, at = self.tensors[name], 0, self.tensors[name].begin
@@ -202,6 +207,8 @@ class StoreFile:
                     break
                 crc = crc32c(buffer[:got], crc)
                 at += got
+                if progress is not None:
+                    progress(at, self.nbytes)
             yield name, crc
 
     def populate(self, name: str) -> None:

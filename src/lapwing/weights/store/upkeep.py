@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from lapwing.weights.store import shelf
 from lapwing.weights.store.file import StoreFile
 from lapwing.weights.store.shelf import Stored
 
+Progress = Callable[[int, int], None]
 Part = Literal["all", "store", "source"]
 NAMED = 5  # damaged tensors in a message
 
@@ -47,17 +48,17 @@ class Proof:
         return f"{named} and {more} more" if more > 0 else named
 
 
-def prove(path: Path) -> Proof:
+def prove(path: Path, progress: Progress | None = None) -> Proof:
     """Checks the header and the CRC-32C of every tensor; notes where all are right.
 
-    Raises FileNotFoundError.
+    progress: called with bytes read and bytes in all. Raises FileNotFoundError.
     """
     stored = shelf.look(path)
     if stored.state == "damaged":
         return Proof(stored)
     store = StoreFile(path)
     try:
-        damaged = tuple(store.damaged())
+        damaged = tuple(store.damaged(progress))
         if not damaged:
             shelf.set_checked(store)
         return Proof(stored, damaged)
@@ -78,17 +79,17 @@ def named_stores(name: str) -> list[Stored]:
     return found
 
 
-def verify(name: str | None = None) -> Iterator[Proof]:
+def verify(name: str | None = None, progress: Progress | None = None) -> Iterator[Proof]:
     """Proofs, one by one: of all stores on the shelf, of a model's, or of a file wherever it is.
 
     Raises ModelNotFoundError for a model that has none.
     """
     path = None if name is None else hub.expand(name)
     if path is not None and path.is_file():
-        yield prove(path)
+        yield prove(path, progress)
         return
     for stored in shelf.stores() if name is None else named_stores(name):
-        yield prove(stored.path)
+        yield prove(stored.path, progress)
 
 
 @dataclass(frozen=True)
@@ -126,24 +127,25 @@ def choose(name: str, part: Part) -> Doomed:
     return Doomed(name, repo_id, revision, part, copies, stores)
 
 
-def free(doomed: Doomed) -> Freed:
+def free(doomed: Doomed, progress: Progress | None = None) -> Freed:
     """Deletes it. Copies are given up for a store only if that is whole.
 
-    Raises WeightsError and ModelNotFoundError; what is told so was not deleted.
+    progress: of proving that. Raises WeightsError or ModelNotFoundError where it is not, and
+    deletes nothing then; ModelNotFoundError for what cannot be deleted.
     """
     if doomed.part == "source":
         for copy in doomed.copies:
-            _need_store(doomed, copy)
+            _need_store(doomed, copy, progress)
     copies = cache.delete_cached(doomed.repo_id, doomed.revision) if doomed.copies else 0
     stores = () if doomed.part == "source" else doomed.stores
     return Freed(copies, sum(map(shelf.remove, stores)))
 
 
-def _need_store(doomed: Doomed, copy: CachedRevision) -> None:
+def _need_store(doomed: Doomed, copy: CachedRevision, progress: Progress | None) -> None:
     """Raises WeightsError or ModelNotFoundError unless a copy's stores can stand in for it."""
     place = os.path.realpath(copy.directory)
     paths = [s.path for s in doomed.stores if s.source is None or s.source.directory == place]
-    proofs = [prove(path) for path in paths]
+    proofs = [prove(path, progress) for path in paths]
     for proof in proofs:
         if proof.verdict != "whole":
             raise WeightsError(

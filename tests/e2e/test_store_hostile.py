@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import lapwing
-from lapwing.engine import opening
+from lapwing.engine import making
 from lapwing.weights.store.file import StoreFile
 
 if __name__ == "__main__":  # in a process of its own, where pytest has set no paths
@@ -79,7 +79,7 @@ def step_load(directory: str, log: str) -> None:
         time.sleep(0.2)  # long enough for the others to come upon it
         pack(*arguments)
 
-    pack, opening.pack = opening.pack, noted
+    pack, making.pack = making.pack, noted
     print("ready", flush=True)
     sys.stdin.readline()
     print(hashlib.sha256(logits(Path(directory)).tobytes()).hexdigest(), flush=True)
@@ -140,7 +140,8 @@ def step_kills(directory: str, count: str) -> None:
     """
     cache, rng = Path(os.environ["LAPWING_CACHE"]), random.Random(1)
     lapwing.load(directory, threads=1).close()
-    while len(list(Path("/proc/self/task").iterdir())) > 1:
+    deadline_s = time.monotonic() + 5
+    while len(list(Path("/proc/self/task").iterdir())) > 1 and time.monotonic() < deadline_s:
         time.sleep(0.01)
 
     def child() -> int:
@@ -246,7 +247,7 @@ def refuses(name: str, code: int, after: int = 0) -> Callable[[pytest.MonkeyPatc
 def assert_warned(caplog: pytest.LogCaptureFixture, cache: Path, what: str) -> None:
     """Once, with what to do."""
     (record,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
-    assert record.name == "lapwing.engine.opening"
+    assert record.name == "lapwing.engine.making"
     text = record.getMessage()
     for words in (
         str(cache),

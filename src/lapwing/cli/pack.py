@@ -42,7 +42,7 @@ def command(
 
     Into a store that every later load maps; the first load makes the same one.
     """
-    from lapwing.engine.opening import make_store
+    from lapwing.engine.making import make_store
 
     with LoadingBar("packing", wanted=not json) as bar:
         stored = make_store(

@@ -11,8 +11,9 @@ from lapwing import backends
 from lapwing.engine.causal import CausalModel
 from lapwing.engine.encoder import EncoderModel
 from lapwing.engine.loading import Loading, bind_all, stream_in
+from lapwing.engine.making import PLANES
 from lapwing.engine.model import Loaded, Model
-from lapwing.engine.opening import LOADS, PLANES, Wishes, open_model, open_unread
+from lapwing.engine.opening import LOADS, Wishes, open_model, open_unread
 from lapwing.engine.request import canonical
 from lapwing.errors import BackendError, RequestError
 from lapwing.layers.ops import Ops

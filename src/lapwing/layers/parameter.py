@@ -203,7 +203,7 @@ class Parameter:
         if (kept, tensor.entry.layout) != (expected, self.layout):
             raise WeightsError(
                 f"{tensor.file}: {tensor.name!r} is kept as {kept} ({tensor.entry.layout}), "
-                f"expected {expected} ({self.layout}). Remove the store (lapwing rm --store) to "
+                f"expected {expected} ({self.layout}). Remove it (lapwing rm FILE --store) to "
                 "have it made anew."
             )
 

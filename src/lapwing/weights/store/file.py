@@ -29,7 +29,6 @@ from lapwing.weights.store.source import Source
 
 CHUNK_BYTES = 1 << 20  # of a sequential read
 SAMPLES = 64  # places that are asked whether memory has them
-_AGAIN = "Remove it (lapwing rm --store); the next load makes it anew from the checkpoint."
 
 
 class StoreFile:
@@ -56,6 +55,14 @@ class StoreFile:
             self.close()
             raise
 
+    @property
+    def advice(self) -> str:
+        """What to do about a damaged one."""
+        return (
+            f"Remove it (lapwing rm {self.path.name} --store); the next load makes it anew from "
+            "the checkpoint."
+        )
+
     def _read(self) -> None:
         self.nbytes = os.fstat(self._fd).st_size
         begin = os.pread(self._fd, 8, 0)
@@ -72,12 +79,12 @@ class StoreFile:
         if version != store_format.VERSION:
             raise WeightsError(
                 f"{self.path}: a plane store of version {version!r}; this version of lapwing reads "
-                f"{store_format.VERSION!r}. {_AGAIN}"
+                f"{store_format.VERSION!r}. {self.advice}"
             )
         if not store_format.header_is_whole(raw):
             raise WeightsError(
                 f"{self.path}: its header is not the one that was written: the checksum differs. "
-                f"{_AGAIN}"
+                f"{self.advice}"
             )
         self.header_crc = crc32c(raw)
         self.tensors = read_tensors(header, self._data_begin, self.nbytes, self.path)
@@ -90,7 +97,7 @@ class StoreFile:
             Source.from_dict(self.contents.source)
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(
-                f"{self.path}: its header makes no sense ({error}). {_AGAIN}"
+                f"{self.path}: its header makes no sense ({error}). {self.advice}"
             ) from None
 
     def _in_order(self) -> list[str]:
@@ -133,7 +140,7 @@ class StoreFile:
         """Where a tensor lies. Raises WeightsError for one that is not here."""
         info = self.tensors.get(name)
         if info is None or name not in self._area_of:
-            raise WeightsError(f"{self.path}: holds no {name!r}. {_AGAIN}")
+            raise WeightsError(f"{self.path}: holds no {name!r}. {self.advice}")
         return info
 
     def area_of(self, name: str) -> str:
@@ -174,7 +181,7 @@ class StoreFile:
         if crc != self._crcs[name]:
             raise WeightsError(
                 f"{self.path}: {name!r} is not what was written: its checksum is {crc:08x}, "
-                f"expected {self._crcs[name]:08x}. {_AGAIN}"
+                f"expected {self._crcs[name]:08x}. {self.advice}"
             )
 
     def read_piece(self, piece: str, offset: int, buffer: memoryview) -> int:

@@ -16,7 +16,7 @@ from tiny import write_gpt2
 
 import lapwing
 from lapwing import WeightsError
-from lapwing.engine import opening
+from lapwing.engine import making
 from lapwing.weights.store import shelf
 from lapwing.weights.store.file import StoreFile
 
@@ -72,7 +72,7 @@ def no_packing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> None:
         raise AssertionError("packed")
 
-    monkeypatch.setattr(opening, "pack", fail)
+    monkeypatch.setattr(making, "pack", fail)
 
 
 @pytest.mark.parametrize("load", LOADS)

@@ -17,7 +17,7 @@ from stores import store_in
 from tiny import read_checkpoint, write_gpt2, write_safetensors
 
 import lapwing
-from lapwing.engine import opening
+from lapwing.engine import making
 from lapwing.weights.hub import bundled_models
 from lapwing.weights.store import shelf
 from lapwing.weights.store.file import StoreFile
@@ -55,8 +55,8 @@ class Packs:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        self._pack = opening.pack
-        monkeypatch.setattr(opening, "pack", self)
+        self._pack = making.pack
+        monkeypatch.setattr(making, "pack", self)
 
     def __call__(self, *arguments: Any) -> None:
         self.count += 1
@@ -237,10 +237,10 @@ def test_a_file_that_changes_while_it_is_packed(
         pack(*arguments)
         rewrite(directory)
 
-    pack = opening.pack
-    monkeypatch.setattr(opening, "pack", meddle)
+    pack = making.pack
+    monkeypatch.setattr(making, "pack", meddle)
     logits(directory)
-    monkeypatch.setattr(opening, "pack", pack)
+    monkeypatch.setattr(making, "pack", pack)
     assert [stored.state for stored in shelf.stores()] == ["stale"]
     assert np.array_equal(logits(directory), logits(directory, store=False))
 

@@ -203,8 +203,7 @@ class Parameter:
         if (kept, tensor.entry.layout) != (expected, self.layout):
             raise WeightsError(
                 f"{tensor.file}: {tensor.name!r} is kept as {kept} ({tensor.entry.layout}), "
-                f"expected {expected} ({self.layout}). Remove it (lapwing rm FILE --store) to "
-                "have it made anew."
+                f"expected {expected} ({self.layout}). {tensor.advice}"
             )
 
     @property

@@ -64,6 +64,11 @@ class StoredTensor(LazyTensor):
         return f"refine/{self.entry.at}" in self._home.store.tensors
 
     @property
+    def advice(self) -> str:
+        """What to do about a store that is not as it should be."""
+        return self._home.store.advice
+
+    @property
     def mapped(self) -> bool:
         """Read where the file's mapping has it, whenever a pass does."""
         return self._home.access == "mapped"

@@ -377,7 +377,7 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "areas without end": (raw_metadata(AREAS, '{"base": [0, Infinity]}'), "makes no sense"),
     "areas that are deep": (raw_metadata(AREAS, DEEP), "makes no sense"),
     "areas that are no JSON": (raw_metadata(AREAS, "{"), "makes no sense"),
-    "no areas at all": (metadata(AREAS, "{}"), "lapwing rm .* --store"),
+    "no areas at all": (metadata(AREAS, "{}"), "--store); the next load"),
     # The table.
     "a table that is a list": (raw_metadata(TABLE, "[]"), "makes no sense"),
     "a table that is deep": (raw_metadata(TABLE, DEEP), "makes no sense"),
@@ -430,7 +430,7 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no configuration": (drop("file/config.json"), "config.json"),
     # Metadata.
     "a version to come": (metadata(store_format.VERSION_KEY, "2"), "version '2'"),
-    "no version": (metadata(store_format.VERSION_KEY, None), path_words := "copied.safetensors"),
+    "no version": (metadata(store_format.VERSION_KEY, None), "copied.safetensors"),
     "no scheme": (metadata(store_format.SCHEME_KEY, None), "makes no sense"),
     "another scheme": (metadata(store_format.SCHEME_KEY, "f16"), "f16"),
     "an unknown scheme": (metadata(store_format.SCHEME_KEY, "ternary"), "ternary"),
@@ -447,7 +447,6 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a source of refs that are none": (source(refs=5), "makes no sense"),
     "metadata that are no text": (metadata(TABLE, 5), "makes no sense"),
 }
-del path_words
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -472,7 +471,7 @@ def test_a_place_that_is_none_is_no_crash(path: Path, monkeypatch: pytest.Monkey
         shelf.stores_of("org/name", "main")
 
 
-MUTANTS = 3000
+MUTANTS = 2000
 
 
 def test_chance_gives_an_error_or_an_answer(path: Path, sound: bytes) -> None:

@@ -16,6 +16,7 @@ from lapwing.errors import ModelNotFoundError, WeightsError
 from lapwing.weights import hub
 from lapwing.weights.cache import MIN_COMMIT_DIGITS
 from lapwing.weights.cache_folder import cache_folder
+from lapwing.weights.files import is_dir
 from lapwing.weights.store.file import StoreFile
 from lapwing.weights.store.source import Source, describe
 from lapwing.weights.store.writer import DRAFT
@@ -92,13 +93,13 @@ def planes_of(store: StoreFile) -> str | None:
 def stores() -> list[Stored]:
     """Everything on the shelf, by name."""
     folder = shelf()
-    if folder is None or not folder.is_dir():
+    if folder is None or not is_dir(folder):
         return []
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             found.append(look(path))
-        except FileNotFoundError:  # removed a moment ago
+        except OSError:  # removed a moment ago, or not for us
             continue
     return found
 

@@ -127,6 +127,15 @@ def test_what_it_cannot_serve_is_refused(directory: Path, cache: Path) -> None:
         logits(directory)
 
 
+def test_a_cache_nobody_can_look_into_holds_no_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAPWING_CACHE", str(tmp_path / ("x" * 300)))
+    assert shelf.stores() == []
+    with pytest.raises(ModelNotFoundError, match="no such directory"):
+        logits(tmp_path / "none")
+
+
 def test_a_float_store_serves_its_dtype(directory: Path, cache: Path) -> None:
     want = logits(directory, dtype="f16")
     path = store_in(cache)

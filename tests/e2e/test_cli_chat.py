@@ -117,7 +117,7 @@ def test_one_message(user: User, directory: Path, model: lapwing.Model) -> None:
     arguments = ("run", str(directory), "--chat", "-n", "12", *FREE)
     done = user.types(*arguments, "Hello")
     assert (done.code, done.out) == (0, expected.text + "\n")
-    assert done.err.startswith("12 tokens (length) · prefill ")
+    assert done.err.startswith("12 tokens (length) · load ")
     piped = user.types(*arguments, "-q", piped=b"Hello\n")
     assert (piped.out, piped.err) == (expected.text + "\n", "")
     assert user.types("run", str(directory), "Hello", "-n", "12", *FREE).out != done.out

@@ -71,6 +71,7 @@ def _closing_line(result: GenerationResult) -> str:
     times, peak = result.timings, peak_resident_bytes()
     parts = [
         f"{counted(len(result.tokens), 'token')} ({result.finish_reason})",
+        f"load {format_seconds(times.load_s)}",
         f"prefill {format_rate(times.prefill_tps)}",
         f"decode {format_rate(times.decode_tps)}",
         f"TTFT {'–' if times.ttft_s is None else format_seconds(times.ttft_s)}",

@@ -31,6 +31,7 @@ from lapwing.weights.store.file import StoreFile
 
 WAYS = ("eager", "mapped", "progressive")
 PLAIN_CHUNK = 1 << 20
+READ_AHEAD_BYTES = 8 << 20
 
 
 def store_of(model: lapwing.Model) -> StoreFile:
@@ -61,17 +62,19 @@ def plain_read(path: Path, nbytes: int) -> float:
 
 
 def slow_disk(bytes_per_s: float) -> None:
-    """Reads by `read_at` take as long as such a disk; the mapping is not slowed."""
+    """Reads take as long as from such a disk with the system's read-ahead of 8 MB."""
     fast, free_s = StoreFile.read_at, 0.0
 
     def slow(self: StoreFile, offset: int, buffer: memoryview) -> int:
         nonlocal free_s
         got = fast(self, offset, buffer)
-        free_s = max(free_s, time.perf_counter()) + got / bytes_per_s
+        ahead_s = READ_AHEAD_BYTES / bytes_per_s
+        free_s = max(free_s, time.perf_counter() - ahead_s) + got / bytes_per_s
         time.sleep(max(0.0, free_s - time.perf_counter()))
         return got
 
     StoreFile.read_at = slow  # type: ignore[method-assign]
+    StoreFile.read_ahead = lambda self, pieces: None  # type: ignore[method-assign]
 
 
 def measure_cold(directory: str, dtype: str, way: str, tokens: int, disk_mbps: float) -> None:

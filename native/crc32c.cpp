@@ -32,14 +32,54 @@ constexpr Tables make_tables() {
 constexpr Tables kTables = make_tables();
 
 #if defined(__x86_64__)
+// The instruction takes 3 cycles and one can begin in each: three streams go side by side. Moving a
+// value over zero bytes is linear in its bits, so the CRC of two pieces is that of the first, moved
+// over the length of the second, xor that of the second begun at 0 (M. Adler's crc32c.c does so).
+constexpr size_t kStream = 4096;
+
+using Moved = std::array<std::array<uint32_t, 256>, 4>;  // [byte of the value][its value]
+
+constexpr Moved make_moved() {
+  std::array<uint32_t, 32> bits{};  // what each bit becomes
+  for (size_t bit = 0; bit < 32; ++bit) {
+    uint32_t value = uint32_t{1} << bit;
+    for (size_t zero = 0; zero < kStream; ++zero) value = (value >> 8) ^ kTables[0][value & 255];
+    bits[bit] = value;
+  }
+  Moved moved{};
+  for (size_t byte = 0; byte < 4; ++byte)
+    for (size_t value = 0; value < 256; ++value)
+      for (size_t bit = 0; bit < 8; ++bit)
+        if (value >> bit & 1) moved[byte][value] ^= bits[8 * byte + bit];
+  return moved;
+}
+
+uint32_t move_over_stream(uint32_t value) {
+  static const Moved moved = make_moved();
+  return moved[0][value & 255] ^ moved[1][value >> 8 & 255] ^ moved[2][value >> 16 & 255] ^
+         moved[3][value >> 24];
+}
+
+uint64_t word_at(const uint8_t* data) {
+  uint64_t word;
+  std::memcpy(&word, data, 8);
+  return word;
+}
+
 __attribute__((target("sse4.2"))) uint32_t crc32c_sse42(uint32_t value, const uint8_t* data,
                                                         size_t count) {
   uint64_t state = ~value;
-  for (; count >= 8; data += 8, count -= 8) {
-    uint64_t word;
-    std::memcpy(&word, data, 8);
-    state = _mm_crc32_u64(state, word);
+  for (; count >= 3 * kStream; data += 3 * kStream, count -= 3 * kStream) {
+    uint64_t second = 0, third = 0;
+    for (const uint8_t* p = data; p < data + kStream; p += 8) {
+      state = _mm_crc32_u64(state, word_at(p));
+      second = _mm_crc32_u64(second, word_at(p + kStream));
+      third = _mm_crc32_u64(third, word_at(p + 2 * kStream));
+    }
+    state = move_over_stream(static_cast<uint32_t>(state)) ^ second;
+    state = move_over_stream(static_cast<uint32_t>(state)) ^ third;
   }
+  for (; count >= 8; data += 8, count -= 8) state = _mm_crc32_u64(state, word_at(data));
   auto rest = static_cast<uint32_t>(state);
   for (; count > 0; ++data, --count) rest = _mm_crc32_u8(rest, *data);
   return ~rest;

@@ -3,7 +3,9 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
@@ -11,6 +13,8 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -19,6 +23,7 @@
 #include "crc32c.hpp"
 #include "encode.hpp"
 #include "ops.hpp"
+#include "read_ahead.hpp"
 
 using namespace nanobind::literals;
 
@@ -368,6 +373,29 @@ NB_MODULE(_native, m) {
         return crc32c(value, data.data(), data.size());
       },
       "data"_a, "value"_a = 0, "CRC-32C of bytes that follow those `value` is of.");
+  nb::class_<ReadAhead>(m, "ReadAhead", "Reads spans of a file in a thread without Python's lock.")
+      .def(
+          "__init__",
+          [](ReadAhead* self, int fd, const std::vector<std::pair<uint64_t, uint64_t>>& spans) {
+            std::vector<ReadAhead::Span> plain;
+            for (const auto& [begin, end] : spans) plain.push_back({begin, end});
+            new (self) ReadAhead(fd, std::move(plain));
+          },
+          "fd"_a, "spans"_a, "spans: (begin, end) in the order of reading.")
+      .def(
+          "wait",
+          [](ReadAhead& self, size_t span,
+             double at_most_s) -> std::optional<std::tuple<uint64_t, uint32_t, int>> {
+            nb::gil_scoped_release release;
+            const auto result = self.wait(span, std::chrono::duration<double>(at_most_s));
+            if (!result) return std::nullopt;
+            return std::make_tuple(result->nbytes, result->crc, result->error);
+          },
+          "span"_a, "at_most_s"_a,
+          "Bytes read, their CRC-32C and errno, once a span has been read; None before that.")
+      .def_prop_ro("done_bytes", &ReadAhead::done_bytes)
+      .def("stop", &ReadAhead::stop);
+
   m.def("encode", &encode_planes, "context"_a, "weights"_a, "refine"_a,
         "Quantizes a float matrix; a weight that is not finite or above 1e18 is returned instead.");
   m.def("linear_dense", &linear_dense, "context"_a, "w"_a, "x"_a, "biases"_a, "activation"_a.none(),

@@ -34,7 +34,18 @@ static void test_in_pieces() {
   }
 }
 
+// Long enough for several streams side by side, and every way they can end.
+static void test_streams() {
+  Random random(2);
+  std::vector<uint8_t> data(3 * 3 * 4096 + 100);
+  for (auto& byte : data) byte = static_cast<uint8_t>(random.next());
+  for (const size_t count : {12287u, 12288u, 12289u, 24575u, 24576u, 36864u, 36964u})
+    for (const uint32_t value : {0u, 1u, 0xdeadbeefu})
+      CHECK(crc32c(value, data.data(), count) == crc32c_tables(value, data.data(), count));
+}
+
 int main() {
+  test_streams();
   test_published_values();
   test_in_pieces();
   return report("crc32c");

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from lapwing.backends.read_ahead import ReadAhead, read_ahead
 from lapwing.weights.lazy import LazyTensor
 from lapwing.weights.safetensors import TensorInfo
 
@@ -27,15 +28,23 @@ class PlainFiles:
     def read_piece(self, piece: str, offset: int, buffer: memoryview) -> int:
         """Bytes read from the tensor's file; 0 at its end. Raises OSError."""
         file = str(self._tensors[int(piece)].file)
+        return os.preadv(self._descriptor(file), [buffer], offset)
+
+    def _descriptor(self, file: str) -> int:
         if file not in self._open:
             self._open[file] = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        return os.preadv(self._open[file], [buffer], offset)
+        return self._open[file]
 
     def check(self, piece: str, crc: int) -> None:
         """A checkpoint has no checksums; its floats are looked through when they are bound."""
 
-    def populate(self, piece: str) -> None:
-        """Nothing: looking through them does it."""
+    def read_ahead(self, pieces: Sequence[str]) -> ReadAhead | None:
+        """Without Python, where all are in one file."""
+        files = {str(self._tensors[int(piece)].file) for piece in pieces}
+        if len(files) != 1:
+            return None
+        spans = [(self.span(piece).begin, self.span(piece).end) for piece in pieces]
+        return read_ahead(self._descriptor(files.pop()), spans)
 
     def close(self) -> None:
         """Of the files."""

@@ -47,6 +47,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, bytes_per_s: float) -> None:
         return got
 
     monkeypatch.setattr(StoreFile, "read_at", slow)
+    monkeypatch.setattr(StoreFile, "read_ahead", lambda self, pieces: None)
 
 
 def load(directory: Path, dtype: str = "int8", **arguments: Any) -> CausalModel:
@@ -64,6 +65,7 @@ def test_floats_come_from_the_checkpoint(directory: Path, monkeypatch: pytest.Mo
         return fast(self, piece, offset, buffer)
 
     monkeypatch.setattr(PlainFiles, "read_piece", slow)
+    monkeypatch.setattr(PlainFiles, "read_ahead", lambda self, pieces: None)
     with lapwing.load(directory, "f32") as model:
         expected = model.forward(IDS)
     with load(directory, "f32") as model:
@@ -189,6 +191,41 @@ def test_a_reader_that_fails_is_heard(directory: Path, monkeypatch: pytest.Monke
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(StoreFile, "read_at", broken)
+    monkeypatch.setattr(StoreFile, "read_ahead", lambda self, pieces: None)
+    with load(directory) as model, pytest.raises(lapwing.WeightsError, match="Input/output error"):
+        model.forward(IDS)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "f32"])
+@pytest.mark.parametrize("reading", ["compiled", "python"])
+def test_both_readers_read_the_same(
+    directory: Path, dtype: str, reading: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reading == "python":
+        for files in (StoreFile, PlainFiles):
+            monkeypatch.setattr(files, "read_ahead", lambda self, pieces: None)
+    with load(directory, dtype) as model:
+        model.loading.wait()
+        assert model.loading.done_bytes == model.loading.total_bytes
+        logits = model.forward(IDS)
+    with lapwing.load(directory, dtype, load="eager") as model:
+        np.testing.assert_array_equal(logits, model.forward(IDS))
+
+
+@needs_core
+def test_an_error_of_the_compiled_reader_is_heard(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        done_bytes = 0
+
+        def wait(self, span: int, at_most_s: float) -> tuple[int, int, int]:
+            return 0, 0, 5
+
+        def stop(self) -> None:
+            pass
+
+    monkeypatch.setattr(StoreFile, "read_ahead", lambda self, pieces: Broken())
     with load(directory) as model, pytest.raises(lapwing.WeightsError, match="Input/output error"):
         model.forward(IDS)
 

@@ -6,7 +6,7 @@ import io
 import mmap
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lapwing.backends.checksum import crc32c
+from lapwing.backends.read_ahead import ReadAhead, read_ahead
 from lapwing.errors import WeightsError
 from lapwing.weights.safetensors import (
     MAX_HEADER_BYTES,
@@ -188,6 +189,11 @@ class StoreFile:
         """As `read_at`; the piece is in this file."""
         return self.read_at(offset, buffer)
 
+    def read_ahead(self, pieces: Sequence[str]) -> ReadAhead | None:
+        """Reads them one after the other, without Python; None where that cannot be."""
+        spans = [(self.span(piece).begin, self.span(piece).end) for piece in pieces]
+        return read_ahead(self._fd, spans)
+
     def read_at(self, offset: int, buffer: memoryview) -> int:
         """Bytes read from the file into the buffer; 0 at its end."""
         return os.preadv(self._fd, [buffer], offset)
@@ -218,30 +224,19 @@ class StoreFile:
                     progress(at, self.nbytes)
             yield name, crc
 
-    def populate(self, name: str) -> None:
-        """Enters a tensor's pages into the page table ahead of use, where the system can."""
-        self._advise(name, 22)  # MADV_POPULATE_READ, of Linux 5.14
-
     def release(self, name: str) -> None:
         """Gives a tensor's resident pages back; views stay valid."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self._advise(name, mmap.MADV_DONTNEED)
-
-    def _advise(self, name: str, advice: int) -> None:
         area = self._area_of[name]
         mapped = self._maps.get(area)
-        if mapped is None or not hasattr(mapped, "madvise"):
+        if mapped is None or not hasattr(mmap, "MADV_DONTNEED"):
             return
         info, base = self.tensors[name], self._area_begin(area)
-        begin, end = info.begin - base, info.end - base
-        if advice == 22:
-            first, last = begin // mmap.PAGESIZE * mmap.PAGESIZE, end
-        else:  # only whole pages: the first and the last may hold a neighbour's bytes
-            first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
-            last = end // mmap.PAGESIZE * mmap.PAGESIZE
+        # Only whole pages: the first and the last may hold a neighbour's bytes.
+        first = -(-(info.begin - base) // mmap.PAGESIZE) * mmap.PAGESIZE
+        last = (info.end - base) // mmap.PAGESIZE * mmap.PAGESIZE
         if last > first:
             with suppress(OSError):
-                mapped.madvise(advice, first, last - first)
+                mapped.madvise(mmap.MADV_DONTNEED, first, last - first)
 
     def cached_fraction(self, area: str) -> float:
         """How much of an area the system has in memory, by samples; 1 where it cannot be asked."""

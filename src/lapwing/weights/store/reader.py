@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,9 +13,12 @@ from typing import Literal, Protocol
 import numpy as np
 
 from lapwing.backends.checksum import crc32c
+from lapwing.backends.read_ahead import ReadAhead
 from lapwing.errors import LapwingError, RequestError, WeightsError
 from lapwing.weights.safetensors import TensorInfo
 from lapwing.weights.store.file import CHUNK_BYTES
+
+PATIENCE_S = 0.05  # between two reports of progress
 
 OnRead = Callable[[int, int], None]  # (bytes done, bytes in all)
 
@@ -48,8 +52,8 @@ class Readable(Protocol):
         """Raises WeightsError if that is not the CRC-32C of what was written."""
         ...
 
-    def populate(self, piece: str, /) -> None:
-        """Enters its pages into the page table."""
+    def read_ahead(self, pieces: Sequence[str], /) -> ReadAhead | None:
+        """Reads them in a thread of its own; None where this one has to, by `read_piece`."""
         ...
 
     def close(self) -> None:
@@ -137,11 +141,16 @@ class StreamReader:
 
     def _run(self) -> None:
         try:
-            buffer = np.empty(CHUNK_BYTES, np.uint8)
-            for piece in self._pieces:
-                if not self._read(piece, buffer):
+            ahead = self._store.read_ahead(self._pieces)
+            buffer = np.empty(CHUNK_BYTES if ahead is None else 0, np.uint8)
+            for index, piece in enumerate(self._pieces):
+                if ahead is not None:
+                    crc = self._take(ahead, index)
+                else:
+                    crc = self._read(piece, buffer)
+                if crc is None:
                     return
-                self._store.populate(piece)
+                self._store.check(piece, crc)
                 self._note("read", piece)
                 with self._changed:
                     self._count += 1
@@ -152,21 +161,38 @@ class StreamReader:
                 self._error = error
                 self._changed.notify_all()
 
-    def _read(self, piece: str, buffer: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> bool:
-        """False where it was stopped on the way."""
+    def _take(self, ahead: ReadAhead, index: int) -> int | None:
+        """CRC-32C of a piece that another thread reads; None where this one was stopped."""
+        while True:
+            result = ahead.wait(index, PATIENCE_S)
+            self._tell(ahead.done_bytes)
+            if self._stopped:
+                ahead.stop()
+                return None
+            if result is not None:
+                _, crc, error = result
+                if error:
+                    raise OSError(error, os.strerror(error))
+                return crc
+
+    def _tell(self, done_bytes: int) -> None:
+        if done_bytes > self.done_bytes:
+            self.done_bytes = done_bytes
+            if self._on_progress is not None:
+                self._on_progress(done_bytes, self.total_bytes)
+
+    def _read(self, piece: str, buffer: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> int | None:
+        """CRC-32C of a piece; None where this was stopped on the way."""
         info = self._store.span(piece)
         at, crc = info.begin, 0
         while at < info.end:
             if self._stopped:
-                return False
+                return None
             target = buffer.data[: min(CHUNK_BYTES, info.end - at)]
             got = self._store.read_piece(piece, at, target)
             if got == 0:
                 break  # the check below says so
             crc = crc32c(buffer[:got], crc)
             at += got
-            self.done_bytes += got
-            if self._on_progress is not None:
-                self._on_progress(self.done_bytes, self.total_bytes)
-        self._store.check(piece, crc)
-        return True
+            self._tell(self.done_bytes + got)
+        return crc

@@ -1,14 +1,15 @@
 """From nothing to the first token: cold, warm, and what a mapped store costs afterwards.
 
-    python -m benchmarks.start cold --shape llama-3.2-1b --dtype int4 [--disk-mbps 300]
+    python -m benchmarks.start cold --shape llama-3.2-1b --dtype int4 [--cgroup SLOW]
     python -m benchmarks.start warm --shape gpt2-124m --dtype int8
     python -m benchmarks.start speed --shape llama-3.2-1b --dtype int4
 
 cold: the page cache is told to forget the store, then a fresh process loads it and computes a
-prompt; ways of loading take turns. --disk-mbps: reads are slowed down to that (what an own disk
-gives is printed beside it). warm: from exec to the first character on the screen, of the command
-line, the store in the page cache. speed: decoding from the mapping against the same bytes in
-anonymous memory, interleaved.
+prompt; ways of loading take turns (read-first: all that the dtype needs is read, then mapped).
+--cgroup: a group whose limits hold meanwhile, for a slower disk (cgroup v1:
+`echo "254:0 500000000" > SLOW/blkio.throttle.read_bps_device`).
+warm: from exec to the first character on the screen, of the command line, the store in the page
+cache. speed: decoding from the mapping against the same bytes in anonymous memory, interleaved.
 """
 
 from __future__ import annotations
@@ -29,9 +30,8 @@ from lapwing.weights.hub import bundled_models
 from lapwing.weights.store.checkpoint import StoredCheckpoint
 from lapwing.weights.store.file import StoreFile
 
-WAYS = ("eager", "mapped", "progressive")
+WAYS = ("eager", "read-first", "mapped", "progressive")
 PLAIN_CHUNK = 1 << 20
-READ_AHEAD_BYTES = 8 << 20
 
 
 def store_of(model: lapwing.Model) -> StoreFile:
@@ -61,30 +61,26 @@ def plain_read(path: Path, nbytes: int) -> float:
     return time.perf_counter() - began
 
 
-def slow_disk(bytes_per_s: float) -> None:
-    """Reads take as long as from such a disk with the system's read-ahead of 8 MB."""
-    fast, free_s = StoreFile.read_at, 0.0
-
-    def slow(self: StoreFile, offset: int, buffer: memoryview) -> int:
-        nonlocal free_s
-        got = fast(self, offset, buffer)
-        ahead_s = READ_AHEAD_BYTES / bytes_per_s
-        free_s = max(free_s, time.perf_counter() - ahead_s) + got / bytes_per_s
-        time.sleep(max(0.0, free_s - time.perf_counter()))
-        return got
-
-    StoreFile.read_at = slow  # type: ignore[method-assign]
-    StoreFile.read_ahead = lambda self, pieces: None  # type: ignore[method-assign]
+def read_needed(directory: str, dtype: str) -> None:
+    """Areas that passes at this dtype read, one after the other."""
+    with lapwing.load(directory, dtype, load="mapped") as model:
+        store = store_of(model)
+        buffer = bytearray(PLAIN_CHUNK)
+        for area in ("vectors", "base", *(("lookups", "refine") if dtype == "int8" else ())):
+            at, end = store.area_span(area)
+            while at < end and (got := store.read_at(at, memoryview(buffer))):
+                at += got
 
 
-def measure_cold(directory: str, dtype: str, way: str, tokens: int, disk_mbps: float) -> None:
+def measure_cold(directory: str, dtype: str, way: str, tokens: int) -> None:
     """One load and one prompt in this process; prints a JSON object."""
-    if disk_mbps:
-        slow_disk(disk_mbps * 1e6)
     with lapwing.load("tales") as other:  # libraries and threads are not the model's
         other.generate("Once", max_tokens=1)
     ids = [17 * i % 5000 for i in range(tokens)]
     began = time.perf_counter()
+    if way == "read-first":
+        read_needed(directory, dtype)
+        way = "mapped"
     with lapwing.load(directory, dtype, load=way) as model:
         loaded = time.perf_counter()
         model.generate(ids, max_tokens=1, ignore_eos=True)
@@ -99,21 +95,31 @@ def measure_cold(directory: str, dtype: str, way: str, tokens: int, disk_mbps: f
 def cold(options: argparse.Namespace, directory: Path) -> None:
     with lapwing.load(directory, options.dtype) as model:
         path = store_of(model).path
-        nbytes = store_of(model).nbytes
+    with lapwing.load(directory, options.dtype, load="progressive") as model:
+        assert model.loading is not None
+        nbytes = model.loading.total_bytes
     rows: dict[str, list[dict[str, float]]] = {way: [] for way in options.ways.split(",")}
     plain: list[float] = []
+    reader: list[float] = []
     for _ in range(options.rounds):
         plain.append(nbytes / plain_read(path, nbytes))
+        forget(path)
+        with lapwing.load(directory, options.dtype, load="progressive") as model:
+            assert model.loading is not None
+            model.loading.wait()
+            reader.append(nbytes / (model.loading.took_s or 1))
         for way, mine in rows.items():
             forget(path)
             command = [sys.executable, "-m", "benchmarks.start", "cold", "--measure", way]
             command += ["--directory", str(directory), "--dtype", options.dtype]
-            command += ["--tokens", str(options.tokens), "--disk-mbps", str(options.disk_mbps)]
+            command += ["--tokens", str(options.tokens)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             mine.append(json.loads(done.stdout.splitlines()[-1]))
-    print(f"plain sequential read: {_spread([p / 1e6 for p in plain], '.0f')} MB/s")
-    if options.disk_mbps:
-        print(f"slowed down to {options.disk_mbps:.0f} MB/s (reads; not the mapping)")
+    shares = [r / p for r, p in zip(reader, plain, strict=True)]
+    print(
+        f"plain sequential read {_spread([p / 1e6 for p in plain], '.0f')} MB/s, the reader alone "
+        f"{_spread([r / 1e6 for r in reader], '.0f')}: {_spread(shares, '.2f')} of it"
+    )
     for way, mine in rows.items():
         text = f"{way:12} first token after {_spread([m['ttft_s'] for m in mine], '.2f')} s"
         if "read_s" in mine[0]:
@@ -182,7 +188,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="int4")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=256, help="of the prompt of a cold start")
-    parser.add_argument("--disk-mbps", type=float, default=0.0)
+    parser.add_argument("--cgroup", type=Path, help="whose limits hold while this runs")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--load", default="auto", help="of a warm start")
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()) / "lapwing-bench")
@@ -190,10 +196,10 @@ def main() -> None:
     parser.add_argument("--directory", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure_cold(
-            options.directory, options.dtype, options.measure, options.tokens, options.disk_mbps
-        )
+        measure_cold(options.directory, options.dtype, options.measure, options.tokens)
         return
+    if options.cgroup:
+        (options.cgroup / "cgroup.procs").write_text(str(os.getpid()))
     if options.shape == "tales":
         directory = bundled_models()["tales"]
     else:

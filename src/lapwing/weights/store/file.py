@@ -240,7 +240,7 @@ class StoreFile:
 
     def cached_fraction(self, area: str) -> float:
         """How much of an area the system has in memory, by samples; 1 where it cannot be asked."""
-        begin, end = (self._data_begin + at for at in self.contents.areas.get(area, (0, 0)))
+        begin, end = self.area_span(area)
         if end <= begin or not hasattr(os, "RWF_NOWAIT"):
             return 1.0
         here, byte = 0, bytearray(1)
@@ -252,6 +252,11 @@ class StoreFile:
             except OSError:
                 return 1.0
         return here / SAMPLES
+
+    def area_span(self, area: str) -> tuple[int, int]:
+        """First byte in the file, and the one behind the last; of areas that are not there, 0."""
+        begin, end = self.contents.areas.get(area, (0, 0))
+        return self._data_begin + begin, self._data_begin + end
 
     def _area_begin(self, area: str) -> int:
         return self._data_begin + self.contents.areas[area][0]

@@ -87,12 +87,12 @@ def _write(
     total, done = sum(p.tensor.nbytes for p in kept), 0
     digests = {}
     for p in kept:
-        name, digest = names[id(p)], hashlib.blake2b(digest_size=16)
+        name, digest = names[id(p)], hashlib.sha256()
         for kind, array in p.pack().items():
             writer.write(f"{kind}/{name}", array)
             digest.update(f"{kind} {array.shape} {array.dtype}".encode())
             digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        digests[name] = digest.hexdigest()
+        digests[name] = digest.hexdigest()[:32]
         p.tensor.release()
         done += p.tensor.nbytes
         if progress is not None:

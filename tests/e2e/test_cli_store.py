@@ -525,6 +525,7 @@ def risen_after_three(monkeypatch: pytest.MonkeyPatch) -> None:
             readers[0].finish()
         return chunks
 
+    monkeypatch.setattr(StoreFile, "read_ahead", lambda self, pieces: None)
     monkeypatch.setattr(StreamReader, "_read", hold_back)
     monkeypatch.setattr(Answer, "take", count)
 

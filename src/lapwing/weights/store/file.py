@@ -29,6 +29,7 @@ from lapwing.weights.store import format as store_format
 from lapwing.weights.store.source import Source
 
 CHUNK_BYTES = 1 << 20  # of a sequential read
+FOLDER = "stores"  # in the cache folder: the shelf
 SAMPLES = 64  # places that are asked whether memory has them
 
 
@@ -59,6 +60,8 @@ class StoreFile:
     @property
     def advice(self) -> str:
         """What to do about a damaged one."""
+        if self.path.parent.name != FOLDER:
+            return "Delete it, and pack the model again (lapwing pack MODEL -o FILE)."
         return (
             f"Remove it (lapwing rm {self.path.name} --store); the next load makes it anew from "
             "the checkpoint."

@@ -17,11 +17,11 @@ from lapwing.weights import hub
 from lapwing.weights.cache import MIN_COMMIT_DIGITS
 from lapwing.weights.cache_folder import cache_folder
 from lapwing.weights.files import is_dir
-from lapwing.weights.store.file import StoreFile
+from lapwing.weights.store.file import FOLDER, StoreFile
 from lapwing.weights.store.source import Source, describe
 from lapwing.weights.store.writer import DRAFT
 
-FOLDER, SUFFIX, CHECKED = "stores", ".safetensors", ".checked"
+SUFFIX, CHECKED = ".safetensors", ".checked"
 # fresh: of the checkpoint as it is. alone: the checkpoint is gone. stale: it has changed.
 State = Literal["fresh", "alone", "stale", "damaged"]
 

@@ -153,7 +153,7 @@ def test_loads_that_read_name_the_damaged_tensor(
     flip(path, info.end - 1, 3)
     text = refusal(path, load, dtype)
     assert f"{piece!r} is not what was written" in text
-    assert " --store)" in text
+    assert "lapwing pack MODEL -o FILE" in text
 
 
 @pytest.mark.parametrize("load", ["eager", "progressive"])
@@ -377,7 +377,7 @@ LIES: dict[str, tuple[Callable[[Path], None], str]] = {
     "areas without end": (raw_metadata(AREAS, '{"base": [0, Infinity]}'), "makes no sense"),
     "areas that are deep": (raw_metadata(AREAS, DEEP), "makes no sense"),
     "areas that are no JSON": (raw_metadata(AREAS, "{"), "makes no sense"),
-    "no areas at all": (metadata(AREAS, "{}"), "--store); the next load"),
+    "no areas at all": (metadata(AREAS, "{}"), "pack the model again"),
     # The table.
     "a table that is a list": (raw_metadata(TABLE, "[]"), "makes no sense"),
     "a table that is deep": (raw_metadata(TABLE, DEEP), "makes no sense"),

@@ -21,7 +21,8 @@ from lapwing.weights.hub import bundled_models
 PROMPT = "Once upon a time"
 CLOSING = re.compile(
     r"(\d+) tokens? \((\w+)\) · load [\d.–]+( ms| s) · prefill [\d.–]+( tokens/s)? · "
-    r"decode [\d.–]+( tokens/s)? · TTFT [\d.–]+( ms| s)? · peak memory [\d.–]+( MiB| GiB)? · \w+, \w+ \w+, \d+ threads?"
+    r"decode [\d.–]+( tokens/s)? · TTFT [\d.–]+( ms| s)? · "
+    r"peak memory [\d.–]+( MiB| GiB)? · \w+, \w+ \w+, \d+ threads?"
 )
 needs_core = pytest.mark.skipif("cpu" not in available(), reason="no compiled core")
 

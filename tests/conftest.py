@@ -19,6 +19,13 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty one, for a test that looks at what is in it."""
+    monkeypatch.setenv("LAPWING_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyModels]:
     """Random GPT-2s: `tiny_models.directory("odd")`, `tiny_models.load("odd", "int4")`."""

@@ -16,19 +16,25 @@ import lapwing
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int4", "f16"])
-def test_gpt2_generate_prints_true_numbers(tmp_path: Path, dtype: str) -> None:
+def run(home: Path, name: str, *arguments: object) -> str:
+    """What an example prints."""
     done = subprocess.run(
-        [sys.executable, EXAMPLES / "gpt2_generate.py", "tales", "--dtype", dtype, "--seed", "3"],
-        env=User(tmp_path).environment(),
+        [sys.executable, EXAMPLES / name, *map(str, arguments)],
+        env=User(home).environment(),
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=300,
     )
+    return done.stdout
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int4", "f16"])
+def test_gpt2_generate_prints_true_numbers(tmp_path: Path, dtype: str) -> None:
+    out = run(tmp_path, "gpt2_generate.py", "tales", "--dtype", dtype, "--seed", "3")
     with lapwing.load("tales", dtype=dtype) as model:
         result = model.generate("Once upon a time", max_tokens=50, temperature=0.7, seed=3)
-        device, rest = done.stdout.split("\n", 1)
+        device, rest = out.split("\n", 1)
         assert device.startswith(f"Using device: cpu ({model.backend}")
     text, numbers = rest.rsplit("\nGeneration time: ", 1)
     assert text == "Generated text: Once upon a time" + result.text
@@ -42,15 +48,8 @@ def test_gpt2_generate_prints_true_numbers(tmp_path: Path, dtype: str) -> None:
 def test_bert_quantization_prints_measured_numbers(tmp_path: Path) -> None:
     """Times and bytes fall from level to level as the bits do; the vectors stay near."""
     directory = minilm_directory()
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "bert_quantization.py", directory],
-        env=User(tmp_path).environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    device, *lines = done.stdout.splitlines()
+    out = run(tmp_path, "bert_quantization.py", directory)
+    device, *lines = out.splitlines()
     assert device.startswith("Using device: cpu (")
     told = [
         re.fullmatch(
@@ -60,7 +59,7 @@ def test_bert_quantization_prints_measured_numbers(tmp_path: Path) -> None:
         )
         for line in lines
     ]
-    assert all(told), done.stdout
+    assert all(told), out
     levels = {row[1]: tuple(map(float, row.groups()[1:])) for row in told if row}
     assert list(levels) == ["FP32", "FP16", "INT8", "INT4"]
     for level, dtype in zip(levels, ("f32", "f16", "int8", "int4"), strict=True):
@@ -75,15 +74,8 @@ def test_bert_quantization_prints_measured_numbers(tmp_path: Path) -> None:
 
 
 def test_lazy_tensor_says_what_is_loaded(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "lazy_tensor.py"],
-        env=User(tmp_path).environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    known, read, released, layers, gone = done.stdout.splitlines()
+    out = run(tmp_path, "lazy_tensor.py")
+    known, read, released, layers, gone = out.splitlines()
     assert known.startswith("transformer.wte.weight: [2048, 256] ")
     assert known.endswith("loaded: False")
     assert read.endswith("loaded: True")
@@ -94,15 +86,8 @@ def test_lazy_tensor_says_what_is_loaded(tmp_path: Path) -> None:
 
 
 def test_shared_embeddings_counts_once(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "shared_embeddings.py"],
-        env=User(tmp_path).environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    apart, together, first, second = done.stdout.splitlines()
+    out = run(tmp_path, "shared_embeddings.py")
+    apart, together, first, second = out.splitlines()
     sizes = [float(line.split()[1]) for line in (apart, together)]
     assert apart.endswith(" MiB")
     assert sizes[1] < 0.6 * sizes[0]
@@ -111,15 +96,8 @@ def test_shared_embeddings_counts_once(tmp_path: Path) -> None:
 
 
 def test_memory_mapping_tells_own_from_shared(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "memory_mapping.py"],
-        env=User(tmp_path).environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    first, second, *rows = done.stdout.splitlines()
+    out = run(tmp_path, "memory_mapping.py")
+    first, second, *rows = out.splitlines()
     took_ms = [float(line.split()[2]) for line in (first, second)]
     assert took_ms[1] < took_ms[0]
     table = {row[:28].strip(): _mebibytes(row) for row in rows}
@@ -145,15 +123,8 @@ def _mebibytes(row: str) -> tuple[float, float]:
 
 
 def test_progressive_loading_part_by_part(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "progressive_loading.py"],
-        env=User(tmp_path).environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    *by_hand, progress, text, ended = done.stdout.splitlines()
+    out = run(tmp_path, "progressive_loading.py")
+    *by_hand, progress, text, ended = out.splitlines()
     parts = [line.split("ms  ")[1].split(":")[0] for line in by_hand]
     layers = [f"layer {i}" for i in range(4)]
     assert parts == ["tokenizer", "embedding", *layers, "head"]

@@ -42,12 +42,6 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LAPWING_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def directory(tmp_path: Path) -> Path:
     return write_gpt2(tmp_path / "model", seed=1, **SMALL)
 

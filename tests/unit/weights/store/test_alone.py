@@ -28,12 +28,6 @@ LOADS = ("auto", "mapped", "lazy", "progressive", "eager")
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LAPWING_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def directory(tmp_path: Path) -> Path:
     made = write_gpt2(tmp_path / "model", seed=1, **SMALL)
     shutil.copy(bundled_models()["tales"] / "tokenizer.json", made)

@@ -17,12 +17,6 @@ IDS = [1, 2, 3, 4]
 HEAD, TABLE = "lm_head.weight", "transformer.wte.weight"
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LAPWING_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def write(directory: Path, *, equal: bool) -> Path:
     """An untied head; equal: it has the embedding's values, as some fine-tuned models do."""
     write_gpt2(directory, seed=1, tie=False)

@@ -28,12 +28,6 @@ LOADS = ("mapped", "lazy", "progressive", "eager")
 TEXTS = ["the king was old", "three golden balls", "water"]
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LAPWING_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 @dataclass(frozen=True)
 class Models:
     """`directory("gpt2/odd")`, of every family."""

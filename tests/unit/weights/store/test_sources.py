@@ -28,12 +28,6 @@ WEIGHTS, TENSOR = "model.safetensors", "transformer.h.0.mlp.c_fc.weight"
 IDS = [3, 1, 4, 1, 5, 9]
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LAPWING_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def write(directory: Path, seed: int = 1) -> Path:
     write_gpt2(directory, seed=seed, **SMALL)
     shutil.copy(bundled_models()["tales"] / "tokenizer.json", directory)

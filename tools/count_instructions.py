@@ -2,10 +2,10 @@
 
     python tools/count_instructions.py BUILD_DIR [--accept]
 
-BUILD_DIR: a build with -DLAPWING_TESTS=ON, optimised, without sanitizers. Counts do not drift with the
-machine's clock or company: more of them are a kernel that got slower (or that the compiler spills).
-They do depend on compiler and instruction set, so `native/tests/instructions.json` has them by both;
-where it has none the counts are printed and nothing is compared. --accept writes them there.
+BUILD_DIR: a build with -DLAPWING_TESTS=ON, optimised, without sanitizers. Counts do not drift with
+the machine's clock or company: more of them are a kernel that got slower, or that the compiler
+spills. They depend on compiler and instruction set, so `native/tests/instructions.json` has them by
+both; where it has none the counts are printed and nothing is compared. --accept writes them there.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ def counted(program: Path, kind: str, tokens: int, rounds: int) -> tuple[int, st
     """Instructions of a whole run, and the instruction set that was at work."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out"]
-            + [str(program), kind, str(tokens), str(rounds)],
+            [
+                "valgrind",
+                "--tool=callgrind",
+                f"--callgrind-out-file={folder}/out",
+                *(str(program), kind, str(tokens), str(rounds)),
+            ],
             capture_output=True,
             text=True,
             check=True,

@@ -114,9 +114,9 @@ def stream_in(
         assert isinstance(tensor, StoredTensor)
         for piece in tensor.pieces:
             refine = piece.startswith("refine/")
-            if refine and not (together or recipe.refine_linears or parameter.keeps_refine):
+            if refine and not parameter.keeps_refine:
                 continue
-            stages[_stage(parameter, refine and not together)].append(piece)
+            stages[_stage(parameter, refine_later=refine and not together)].append(piece)
     store = checkpoint.store
     order = list(dict.fromkeys(piece for stage in STAGES for piece in stages[stage]))
     reader = StreamReader(store, order, on_progress=progress)
@@ -141,13 +141,13 @@ def _stream_plain(parameters: Sequence[Parameter], progress: Progress | None) ->
     return Loading(reader, [], rising=False, files=files)
 
 
-def _stage(parameter: Parameter, refine_later: bool) -> str:
+def _stage(parameter: Parameter, *, refine_later: bool) -> str:
     if parameter.role in ("norm", "bias"):
         return "vectors"
     if parameter.role == "embedding":
         return "lookups"
     if refine_later:
-        return "refine" if parameter.keeps_refine and parameter.recipe.refine_linears else "lookups"
+        return "refine" if parameter.recipe.refine_linears else "lookups"
     return "head" if parameter.role in ("head", "tied") else "layers"
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -387,6 +388,22 @@ def test_other_texts_and_other_settings_are_not_resumed(user: User, sentences: P
     assert (user.home / "v.npy").read_bytes() == before
     same = user.types("embed", f"{sentences}/", *arguments, piped=lines_of(TEXTS))
     assert same.err.startswith("6 texts (6 of them before) · ")
+
+
+def test_changed_weights_are_not_resumed(user: User, sentences: Path, tmp_path: Path) -> None:
+    """The same files written again are the same weights; one other value is not."""
+    model = shutil.copytree(sentences, tmp_path / "model")
+    arguments = ("-", "-o", "v.npy", "--resume")
+    assert embed(user, model, *arguments, piped=lines_of(TEXTS[:3])).code == 0
+    path = model / "model.safetensors"
+    raw = bytearray(path.read_bytes())
+    path.write_bytes(raw)
+    assert embed(user, model, *arguments, piped=lines_of(TEXTS[:4])).code == 0
+    raw[-4:] = raw[-8:-4]
+    path.write_bytes(raw)
+    done = embed(user, model, *arguments, piped=lines_of(TEXTS))
+    assert done.code == 2
+    assert re.search(r"v.npy was begun with weights '\w+', and this is '\w+'", done.err)
 
 
 # On a terminal.

@@ -123,6 +123,7 @@ def command(
             max_length=max_length,
             truncate=not no_truncate,
             prompt_name=prompt_name,
+            weights=encoder.weights_digest,
         )
         with TextsBar("embedding", wanted=seen) as bar:
             report = embed_file(

@@ -146,6 +146,12 @@ class Model:
             return Checkpoint(directory)
         return self._checkpoint
 
+    @property
+    def weights_digest(self) -> str | None:
+        """The same for equal weights, kept alike; None without a store, which alone knows it."""
+        checkpoint = self._checkpoint
+        return checkpoint.digest if isinstance(checkpoint, StoredCheckpoint) else None
+
     @cached_property
     def layers(self) -> tuple[LayerHandle, ...]:
         """What each layer holds, to be loaded and given up apart."""

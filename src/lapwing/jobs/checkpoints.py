@@ -135,8 +135,10 @@ def read_checkpoint(output: Path) -> Checkpoint | None:
 
 
 def check_settings(output: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raises RequestError with the first setting that differs."""
+    """Raises RequestError with the first setting that differs; unknown weights fit all."""
     for key in [*now, *(key for key in before if key not in now)]:
+        if key == "weights" and None in (before.get(key), now.get(key)):
+            continue
         if before.get(key) != now.get(key):
             raise RequestError(
                 f"{output} was begun with {key} {before.get(key)!r}, and this is "

@@ -54,7 +54,10 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True)
 class EmbedSettings:
-    """All that decides the vectors besides the texts."""
+    """All that decides the vectors besides the texts.
+
+    weights: what they are by their content; None where that is not known without reading them.
+    """
 
     model: str
     revision: str | None
@@ -64,6 +67,7 @@ class EmbedSettings:
     max_length: int | None = None
     truncate: bool = True
     prompt_name: str | None = None
+    weights: str | None = None
 
 
 @dataclass(frozen=True)

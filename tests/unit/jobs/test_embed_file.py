@@ -260,6 +260,16 @@ def test_other_settings_are_not_resumed(output: Path, key: str, value: object) -
     )
 
 
+def test_other_weights_are_not_resumed(output: Path) -> None:
+    """Where both are known; without a store they are not, and whoever asks is believed."""
+    known = replace(SETTINGS, weights="a1")
+    embed_file(FakeModel(), lines(*BIRDS[:2]), output, known)
+    embed_file(FakeModel(), lines(*BIRDS[:3]), output, SETTINGS, resume=True)
+    embed_file(FakeModel(), lines(*BIRDS[:4]), output, replace(known, weights="b2"), resume=True)
+    with pytest.raises(RequestError, match="begun with weights 'b2', and this is 'a1'"):
+        embed_file(FakeModel(), lines(*BIRDS), output, known, resume=True)
+
+
 def test_another_format_is_not_resumed(output: Path) -> None:
     run(output, "a")
     texts = Texts(io.BytesIO(b'{"t": "a"}'), "in", "jsonl", "t")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from functools import partial
 from pathlib import Path
@@ -166,6 +167,12 @@ class StoredCheckpoint(Checkpoint):
     def origin(self) -> Source:
         """What the store was made from."""
         return Source.from_dict(self.store.contents.source)
+
+    @property
+    def digest(self) -> str:
+        """Of the names and contents of all tensors."""
+        lines = sorted(f"{name} {each.digest}" for name, each in self.store.contents.table.items())
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def fetch(self, piece: str) -> npt.NDArray[Any]:
         """A piece of a tensor, the way this checkpoint is opened."""

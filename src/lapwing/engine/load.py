@@ -58,7 +58,8 @@ def load(
     - progressive: a thread reads the store ahead of use and checks it; passes wait for what they
       need. rising: until all refine planes are there, passes that name no dtype are int4's.
     - eager: everything is read and checked here, into memory of its own.
-    - auto: mapped where the store is in the system's memory, else progressive; eager without one.
+    - auto: mapped where the store is small or in the system's memory, else progressive; without
+      one, eager.
     on_progress is called with bytes done and bytes in all, perhaps from that thread. Raises
     ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, BackendError or RequestError.
     """

@@ -27,7 +27,8 @@ log = logging.getLogger("lapwing.engine.opening")
 Progress = Callable[[int, int], None]
 LoadMode = Literal["mapped", "lazy", "progressive", "eager"]
 LOADS = ("auto", "mapped", "lazy", "progressive", "eager")
-MOSTLY = 0.9  # of the base area in memory: nothing is gained by a reader that goes ahead
+# Where a reader that goes ahead gains nothing: most is in memory, or there is little to read.
+MOSTLY, LITTLE_BYTES = 0.9, 16 << 20
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,9 @@ def _mode(store: StoreFile, recipe: Recipe, wanted: str) -> LoadMode:
     if wanted != "auto":
         return wanted  # type: ignore[return-value]  # LOADS was checked
     areas = ("base", "refine") if recipe.refine_linears else ("base",)
+    spans = [store.area_span(area) for area in areas]
+    if sum(end - begin for begin, end in spans) < LITTLE_BYTES:
+        return "mapped"
     here = all(store.cached_fraction(area) >= MOSTLY for area in areas)
     return "mapped" if here else "progressive"
 

@@ -13,6 +13,7 @@ from loading import needs_core
 from tiny import write_gpt2
 
 import lapwing
+from lapwing.engine import opening
 from lapwing.engine.causal import CausalModel
 from lapwing.weights.plain_reading import PlainFiles
 from lapwing.weights.store.file import StoreFile
@@ -228,6 +229,20 @@ def test_an_error_of_the_compiled_reader_is_heard(
     monkeypatch.setattr(StoreFile, "read_ahead", lambda self, pieces: Broken())
     with load(directory) as model, pytest.raises(lapwing.WeightsError, match="Input/output error"):
         model.forward(IDS)
+
+
+@pytest.mark.parametrize(
+    ("little", "cached", "mode"),
+    [(0, 0.0, "progressive"), (0, 0.95, "mapped"), (1 << 30, 0.0, "mapped")],
+)
+def test_auto_goes_by_what_is_in_memory(
+    directory: Path, little: int, cached: float, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "LITTLE_BYTES", little)
+    monkeypatch.setattr(StoreFile, "cached_fraction", lambda self, area: cached)
+    for dtype in ("int8", "int4"):
+        with lapwing.load(directory, dtype) as model:
+            assert model.load == mode
 
 
 def test_rising_needs_int8(directory: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lapwing import backends
@@ -14,6 +14,7 @@ from lapwing.engine.loading import Loading, bind_all, stream_in
 from lapwing.engine.making import PLANES
 from lapwing.engine.model import Loaded, Model
 from lapwing.engine.opening import LOADS, Wishes, open_model, open_unread
+from lapwing.engine.pack import Progress
 from lapwing.engine.request import canonical
 from lapwing.errors import BackendError, RequestError
 from lapwing.layers.ops import Ops
@@ -26,7 +27,6 @@ from lapwing.text.eos import eos_token_ids
 from lapwing.text.tokenizer import open_in_background
 from lapwing.weights.checkpoint import Checkpoint
 
-Progress = Callable[[int, int], None]  # (bytes of the checkpoint done, bytes in all)
 DEVICES = ("auto", "cpu")
 
 
@@ -42,6 +42,7 @@ def load(
     planes: str = "both",
     rising: bool = False,
     on_progress: Progress | None = None,
+    shared: SharedWeights | None = None,
     **spelled: Any,
 ) -> Model:
     """Loads a model: a Hugging Face directory, a hub id (`org/name`, `org/name@revision`), `tales`.
@@ -60,72 +61,10 @@ def load(
     - eager: everything is read and checked here, into memory of its own.
     - auto: mapped where the store is small or in the system's memory, else progressive; without
       one, eager.
-    on_progress is called with bytes done and bytes in all, perhaps from that thread. Raises
+    on_progress is called with bytes done and bytes in all, perhaps from that thread. shared: with
+    other models, see `load_shared`. Raises
     ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, BackendError or RequestError.
     """
-    return _load(
-        name_or_path,
-        dtype,
-        device,
-        threads,
-        revision,
-        load=load,
-        store=store,
-        planes=planes,
-        rising=rising,
-        on_progress=on_progress,
-        shared=None,
-        **spelled,
-    )
-
-
-def load_shared(
-    names_or_paths: Sequence[str | os.PathLike[str]], dtype: object = "auto", **arguments: Any
-) -> list[Model]:
-    """Loads several models, with every matrix that they have in common held once.
-
-    Matrices are the same where their stored bytes are, whatever their names: an embedding that a
-    fine-tuned model kept, say. Models are closed one by one; what another still uses stays. dtype
-    and other arguments are those of `load`. `held_bytes` counts what they take together.
-    """
-    if isinstance(names_or_paths, (str, os.PathLike)):
-        raise RequestError("load_shared: expected several models, got one; put it in a list")
-    shared, models = SharedWeights(), list[Model]()
-    try:
-        for name in names_or_paths:
-            models.append(_load(name, dtype, shared=shared, **arguments))
-    except BaseException:
-        for model in models:
-            model.close()
-        raise
-    return models
-
-
-def held_bytes(models: Iterable[Model]) -> int:
-    """Bytes of the loaded weights of several models, each matrix counted once."""
-    seen: dict[int, int] = {}
-    for model in models:
-        for parameter in model.parameters:
-            if parameter.loaded:
-                seen[id(parameter.held)] = parameter.held_bytes
-    return sum(seen.values())
-
-
-def _load(
-    name_or_path: str | os.PathLike[str],
-    dtype: object = "auto",
-    device: str = "auto",
-    threads: int | str = "auto",
-    revision: str | None = None,
-    *,
-    load: str = "auto",
-    store: bool = True,
-    planes: str = "both",
-    rising: bool = False,
-    on_progress: Progress | None = None,
-    shared: SharedWeights | None,
-    **spelled: Any,
-) -> Model:
     began_s = time.perf_counter()
     for key, value in canonical(spelled).items():
         if key != "dtype" or dtype != "auto":
@@ -183,6 +122,38 @@ def _load(
     if isinstance(network, SentenceEncoder):
         return EncoderModel(loaded, network.network, network.sentence)
     return CausalModel(loaded, network, eos)
+
+
+def load_shared(
+    names_or_paths: Sequence[str | os.PathLike[str]], dtype: object = "auto", **arguments: Any
+) -> list[Model]:
+    """Loads several models, with every matrix that they have in common held once.
+
+    Matrices are the same where their stored bytes are, whatever their names: an embedding that a
+    fine-tuned model kept, say. Models are closed one by one; what another still uses stays. dtype
+    and other arguments are those of `load`. `held_bytes` counts what they take together.
+    """
+    if isinstance(names_or_paths, (str, os.PathLike)):
+        raise RequestError("load_shared: expected several models, got one; put it in a list")
+    shared, models = SharedWeights(), list[Model]()
+    try:
+        for name in names_or_paths:
+            models.append(load(name, dtype, shared=shared, **arguments))
+    except BaseException:
+        for model in models:
+            model.close()
+        raise
+    return models
+
+
+def held_bytes(models: Iterable[Model]) -> int:
+    """Bytes of the loaded weights of several models, each matrix counted once."""
+    seen: dict[int, int] = {}
+    for model in models:
+        for parameter in model.parameters:
+            if parameter.loaded:
+                seen[id(parameter.held)] = parameter.held_bytes
+    return sum(seen.values())
 
 
 def inspect(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
+from lapwing.engine.pack import Progress
 from lapwing.layers.parameter import Parameter
 from lapwing.quant.recipe import Recipe
 from lapwing.weights.checkpoint import Checkpoint
@@ -12,7 +13,6 @@ from lapwing.weights.plain_reading import PlainFiles
 from lapwing.weights.store.checkpoint import StoredCheckpoint, StoredTensor
 from lapwing.weights.store.reader import ReadEvent, StreamReader
 
-Progress = Callable[[int, int], None]
 STAGES = ("vectors", "layers", "head", "refine", "lookups")  # of a progressive load
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from lapwing import backends
 from lapwing.backends.base import Backend
-from lapwing.engine.pack import pack
+from lapwing.engine.pack import Progress, pack
 from lapwing.errors import (
     DoesNotFitError,
     LapwingError,
@@ -25,13 +24,12 @@ from lapwing.weights import hub
 from lapwing.weights.checkpoint import Checkpoint
 from lapwing.weights.files import exists
 from lapwing.weights.store import shelf
-from lapwing.weights.store.file import StoreFile, is_store
+from lapwing.weights.store.file import StoreFile, advice_on, is_store
 from lapwing.weights.store.shelf import Stored
 from lapwing.weights.store.source import Source, describe
 
 log = logging.getLogger("lapwing.engine.making")
 
-Progress = Callable[[int, int], None]
 PLANES = ("both", "base")
 
 
@@ -106,7 +104,7 @@ def _fitting(path: Path, source: Source, recipe: Recipe) -> StoreFile | None:
     try:
         store = StoreFile(path)
     except WeightsError as error:
-        log.warning("%s It is made anew.", error)
+        _say_damaged(path, error)
         return None
     try:
         same = Source.from_dict(store.contents.source).fingerprint == source.fingerprint
@@ -116,9 +114,14 @@ def _fitting(path: Path, source: Source, recipe: Recipe) -> StoreFile | None:
         if same and enough:
             return store
     except (WeightsError, ValueError) as error:
-        log.warning("%s It is made anew.", error)
+        _say_damaged(path, error)
     store.close()
     return None
+
+
+def _say_damaged(path: Path, error: Exception) -> None:
+    """In a warning; what to do about it is being done."""
+    log.warning("%s It is made anew.", str(error).removesuffix(advice_on(path)).rstrip())
 
 
 def _why(path: Path, error: OSError) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from lapwing.backends.base import Backend
 from lapwing.engine.making import check_whole, find_or_make, needs_store
+from lapwing.engine.pack import Progress
 from lapwing.errors import RequestError, WeightsError
 from lapwing.place import Place
 from lapwing.quant.recipe import Recipe, parse_dtype
@@ -24,7 +24,6 @@ from lapwing.weights.store.source import describe
 
 log = logging.getLogger("lapwing.engine.opening")
 
-Progress = Callable[[int, int], None]
 LoadMode = Literal["mapped", "lazy", "progressive", "eager"]
 LOADS = ("auto", "mapped", "lazy", "progressive", "eager")
 # Where a reader that goes ahead gains nothing: most is in memory, or there is little to read.

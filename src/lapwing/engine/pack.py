@@ -30,7 +30,7 @@ from lapwing.weights.store.shelf import boot_id
 from lapwing.weights.store.source import Source, small_files
 from lapwing.weights.store.writer import StoreWriter
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # (bytes done, bytes in all)
 SAMPLE = 512  # values, twice, of a tensor that are compared before all of them are
 SPELLED = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
 

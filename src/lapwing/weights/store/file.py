@@ -60,12 +60,7 @@ class StoreFile:
     @property
     def advice(self) -> str:
         """What to do about a damaged one."""
-        if self.path.parent.name != FOLDER:
-            return "Delete it, and pack the model again (lapwing pack MODEL -o FILE)."
-        return (
-            f"Remove it (lapwing rm {self.path.name} --store); the next load makes it anew from "
-            "the checkpoint."
-        )
+        return advice_on(self.path)
 
     def _read(self) -> None:
         self.nbytes = os.fstat(self._fd).st_size
@@ -283,6 +278,16 @@ class StoreFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def advice_on(path: Path) -> str:
+    """What to do about a damaged store."""
+    if path.parent.name != FOLDER:
+        return "Delete it, and pack the model again (lapwing pack MODEL -o FILE)."
+    return (
+        f"Remove it (lapwing rm {path.name} --store); the next load makes it anew from the "
+        "checkpoint."
+    )
 
 
 def is_store(path: Path) -> bool:

@@ -126,9 +126,9 @@ def step_pack(tiny: str, directory: str) -> dict[str, Any]:
 def step_grow(tiny: str, directory: str, dtype: str) -> dict[str, Any]:
     """Private memory and mapped pages, after 100 tokens."""
     warm_up(tiny)
-    before = counter("RssAnon")
+    resident, before = settled(), counter("RssAnon")
     with lapwing.load(directory, dtype, load="mapped") as model:
-        loaded = settled()
+        loaded = settled() - resident
         private_loaded = counter("RssAnon") - before
         model.generate(IDS, max_tokens=100, ignore_eos=True)
         maps, store = smaps(store_of(model).path), store_of(model)

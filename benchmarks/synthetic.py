@@ -58,6 +58,19 @@ SHAPES: dict[str, dict[str, Any]] = {
         },
         "tie_word_embeddings": True,
     },
+    "bert-base": {
+        "model_type": "bert",
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "vocab_size": 30522,
+        "max_position_embeddings": 512,
+        "type_vocab_size": 2,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+        "pad_token_id": 0,
+    },
 }
 VOCAB = 50257  # of the GPT-2s
 NUMPY = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
@@ -65,9 +78,9 @@ NUMPY = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 def tensors(shape: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes in file order."""
-    if "model_type" in shape:
-        return _llama(shape)
-    return _gpt2(shape)
+    if "model_type" not in shape:
+        return _gpt2(shape)
+    return _bert(shape) if shape["model_type"] == "bert" else _llama(shape)
 
 
 def _gpt2(shape: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -110,6 +123,33 @@ def _llama(shape: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "model.norm.weight", (D,)
 
 
+def _bert(shape: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    D, F = shape["hidden_size"], shape["intermediate_size"]
+
+    def norm(at: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+        yield f"{at}.LayerNorm.weight", (D,)
+        yield f"{at}.LayerNorm.bias", (D,)
+
+    yield "embeddings.word_embeddings.weight", (shape["vocab_size"], D)
+    yield "embeddings.position_embeddings.weight", (shape["max_position_embeddings"], D)
+    yield "embeddings.token_type_embeddings.weight", (shape["type_vocab_size"], D)
+    yield from norm("embeddings")
+    for i in range(shape["num_hidden_layers"]):
+        at = f"encoder.layer.{i}"
+        for name, K, N in (
+            ("attention.self.query", D, D),
+            ("attention.self.key", D, D),
+            ("attention.self.value", D, D),
+            ("attention.output.dense", D, D),
+            ("intermediate.dense", D, F),
+            ("output.dense", F, D),
+        ):
+            yield f"{at}.{name}.weight", (N, K)
+            yield f"{at}.{name}.bias", (N,)
+        yield from norm(f"{at}.attention.output")
+        yield from norm(f"{at}.output")
+
+
 def write(directory: Path, name: str, dtype: str = "F16", seed: int = 0) -> Path:
     """A model directory of a named shape; an existing one is kept."""
     target = directory / f"{name}-{dtype.lower()}"
@@ -136,7 +176,7 @@ def write(directory: Path, name: str, dtype: str = "F16", seed: int = 0) -> Path
         file.write(struct.pack("<Q", len(head)) + head)
         for tensor, dims in tensors(shape):
             count = int(np.prod(dims))
-            if ".ln_" in tensor or tensor.startswith("ln_f") or "norm" in tensor:
+            if ".ln_" in tensor or tensor.startswith("ln_f") or "norm" in tensor.lower():
                 value = np.float32(tensor.endswith("weight"))
                 file.write(_stored(np.full(count, value, np.float32), dtype).tobytes())
                 continue

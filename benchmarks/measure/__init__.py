@@ -1,0 +1,1 @@
+"""Workers, rounds, statistics, floors and the context of a measurement."""

@@ -1,0 +1,85 @@
+"""Where and with what a run was made. None stands with its reason."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def context(sys_root: Path = Path("/sys"), proc: Path = Path("/proc")) -> dict[str, Any]:
+    """Facts about this machine now."""
+    cpu = _cpu(proc)
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "cpu": cpu.get("model name"),
+        "cpu_flags": cpu.get("flags"),
+        "cpu_mhz": cpu.get("cpu MHz"),
+        "cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "system": platform.system(),
+        "memory_bytes": _memory(proc),
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "governor": _read(sys_root / "devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "turbo_off": _read(sys_root / "devices/system/cpu/intel_pstate/no_turbo"),
+        "power": _power(sys_root / "class/power_supply"),
+        "huge_pages": _read(sys_root / "kernel/mm/transparent_hugepage/enabled"),
+        "python": platform.python_version(),
+        "revision": _git("rev-parse", "--short=12", "HEAD"),
+        "modified": bool(
+            _git("status", "--porcelain", "--untracked-files=no", "--", "src", "native")
+        ),
+    }
+
+
+def _cpu(proc: Path) -> dict[str, str]:
+    """Of the first processor."""
+    try:
+        first = (proc / "cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _memory(proc: Path) -> int | None:
+    try:
+        line = (proc / "meminfo").read_text().splitlines()[0]
+    except OSError:
+        return None
+    return int(line.split()[1]) * 1024
+
+
+def _power(folder: Path) -> dict[str, Any]:
+    """Mains and battery, or why nothing is known of them."""
+    supplies = sorted(folder.iterdir()) if folder.is_dir() else []
+    if not supplies:
+        return {"on_ac": None, "reason": "this machine shows no power supply"}
+    told: dict[str, Any] = {"on_ac": None}
+    for supply in supplies:
+        kind = _read(supply / "type")
+        if kind == "Mains":
+            told["on_ac"] = _read(supply / "online") == "1"
+        elif kind == "Battery":
+            told["battery"] = {key: _read(supply / key) for key in ("status", "capacity")}
+    return told
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,188 @@
+"""What the harness asks of a runtime. Adapters import theirs inside functions, never at the top."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = Sequence[int]
+Floats = NDArray[np.float32]
+Precision = Literal["f32", "f16", "int8", "int4"]
+Family = Literal["gpt2", "llama", "qwen2", "bert"]
+
+
+class Unavailable(Exception):  # noqa: N818 - a finding, not a failure
+    """This peer cannot do that here; the message is the reason a reader sees."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A checkpoint, and a folder for what is exported from it."""
+
+    name: str
+    family: Family
+    directory: Path
+    exports: Path
+    weights: int  # numbers in all tensors
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """A runtime's own name for it, and the precision of Lapwing that it stands beside."""
+
+    name: str
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One thing to time; the same token ids for everyone.
+
+    decode: after `prompts` (one a sequence) each of `steps` feeds one token a sequence.
+    prefill: the first of `prompts`, from nothing to the logits of its last token.
+    generate: `n_tokens` greedy ones after the first of `prompts`, prefill included.
+    embed: all of `prompts` to one unit vector each.
+    """
+
+    name: str
+    kind: Literal["decode", "prefill", "generate", "embed"]
+    prompts: tuple[tuple[int, ...], ...]
+    steps: tuple[tuple[int, ...], ...] = ()
+    n_tokens: int = 0
+
+    @property
+    def units(self) -> int:
+        """Tokens (decode, generate, prefill) or texts (embed) that one run of it yields."""
+        if self.kind == "decode":
+            return len(self.steps) * len(self.prompts)
+        if self.kind == "generate":
+            return self.n_tokens
+        return len(self.prompts[0]) if self.kind == "prefill" else len(self.prompts)
+
+    @property
+    def room(self) -> int:
+        """Positions that its longest sequence takes."""
+        return max(map(len, self.prompts)) + len(self.steps) + self.n_tokens
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of an opened model. None: this runtime does not tell.
+
+    mapping: what kind of memory passes read weights from; decides the floor beside the row.
+    """
+
+    bits_per_weight: float | None
+    bytes_per_token: int | None
+    mapping: Literal["file", "anonymous"]
+    kv_bytes_each: int  # of one number in the cache
+    note: str = ""
+
+
+class Runner:
+    """A model, open at one quantization and one setting.
+
+    `prepare` is not timed; `time` may be called again and again after it. Subclasses offer the
+    steps of the workloads they can run, and refuse the others by Unavailable.
+    """
+
+    facts: Facts
+
+    def prepare(self, work: Workload) -> None:
+        """Brings it to where the clock starts: a prompt in the cache, room for what comes."""
+        if work.kind == "decode":
+            self.start(work.prompts, len(work.steps))
+
+    def time(self, work: Workload) -> float:
+        """Seconds of one run."""
+        if work.kind == "decode":
+            began_s = time.perf_counter()
+            for tokens in work.steps:
+                self.feed(tokens)
+            took_s = time.perf_counter() - began_s
+            self.rewind()
+            return took_s
+        began_s = time.perf_counter()
+        if work.kind == "prefill":
+            self.prefill(work.prompts[0])
+        elif work.kind == "generate":
+            self.generate(work.prompts[0], work.n_tokens)
+        else:
+            self.embed(work.prompts)
+        return time.perf_counter() - began_s
+
+    def start(self, prompts: Sequence[Ids], more: int) -> None:
+        """Fresh sequences that hold these prompts, with room for `more` tokens each."""
+        raise Unavailable("cannot hold sequences and feed them token by token")
+
+    def feed(self, tokens: Ids) -> None:
+        """One more token a sequence, up to its logits."""
+        raise Unavailable("cannot be fed token by token")
+
+    def rewind(self) -> None:
+        """Back to where `start` ended."""
+        raise Unavailable("cannot be fed token by token")
+
+    def prefill(self, ids: Ids) -> None:
+        """A fresh sequence, to the logits of its last token."""
+        raise Unavailable("no prefill by itself")
+
+    def generate(self, ids: Ids, n_tokens: int) -> list[int]:
+        """Greedy tokens after a prompt."""
+        raise Unavailable("does not generate")
+
+    def logits(self, ids: Ids) -> Floats:
+        """Of every position, [L, V]."""
+        raise Unavailable("gives no logits of every position")
+
+    def embed(self, sequences: Sequence[Ids]) -> Floats:
+        """Means of hidden states, to unit length, [n, D]."""
+        raise Unavailable("does not embed")
+
+    def close(self) -> None:
+        """Frees what it holds."""
+
+
+class Peer(ABC):
+    """One runtime, used where it is installed."""
+
+    name: str
+    module: str | None = None  # what must be importable
+    package: str | None = None  # whose version is told
+    families: tuple[Family, ...] = ("gpt2", "llama", "qwen2", "bert")
+    most_weights: int | None = None  # larger models do not fit beside the other competitors
+
+    def describe(self) -> dict[str, Any]:
+        """{"version", "build"}: what is installed, as it tells of itself. Raises Unavailable."""
+        if self.module is not None and importlib.util.find_spec(self.module) is None:
+            raise Unavailable(f"not installed: no module {self.module!r} in this interpreter")
+        version = importlib.metadata.version(self.package) if self.package else None
+        return {"version": version, "build": self.build()}
+
+    def build(self) -> str | None:
+        """Flags it was built with, as far as it tells."""
+        return None
+
+    @abstractmethod
+    def quantizations(self, family: Family) -> tuple[Quantization, ...]:
+        """Ways it can hold weights of that family."""
+
+    def settings(self, family: Family, threads: int) -> tuple[str, ...]:
+        """Each is measured; the best counts."""
+        return ("default",)
+
+    def export(self, target: Target, quantization: str) -> None:  # noqa: B027 - most need none
+        """Makes what `open` reads, where that is not there yet."""
+
+    @abstractmethod
+    def open(self, target: Target, quantization: str, setting: str, threads: int) -> Runner:
+        """Ready to run."""

@@ -15,6 +15,7 @@ from benchmarks.accounting import bytes_read, floor_of
 from benchmarks.measure.client import Worker
 from benchmarks.measure.floors import FLOORS, MAPPINGS, SPAN_BYTES
 from benchmarks.measure.interleave import interleaved
+from benchmarks.measure.memory import Memory
 from benchmarks.measure.rows import Results, Row, Skip
 from benchmarks.measure.stats import Spread, bootstrap_ratio
 from benchmarks.models import Model, find
@@ -256,7 +257,7 @@ class Session:
         bandwidth: Mapping[str, float],
     ) -> Row:
         spread, facts, threads = Spread.of(seconds), competitor.facts, self.options.threads
-        held = competitor.worker.memory()
+        held = Memory(None, None, None) if facts.elsewhere else competitor.worker.memory()
         nbytes = bytes_read(model, work, facts)
         floor_s, floor = floor_of(model, work, competitor.precision, facts, bandwidth, threads)
         return Row(

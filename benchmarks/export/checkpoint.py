@@ -103,6 +103,10 @@ class Checkpoint:
             raw = (raw.astype(np.uint32) << 16).view(np.float32)
         return raw.astype(np.float32, copy=False).reshape(entry["shape"])
 
+    def get(self, name: str) -> NDArray[np.float32] | None:
+        """None for a tensor that is not there."""
+        return self[name] if name in self._entries else None
+
     def rope_factors(self) -> NDArray[np.float32] | None:
         """What Llama 3 divides each frequency by, [Dh / 2]; None for plain rotary positions.
 

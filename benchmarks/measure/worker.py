@@ -85,6 +85,11 @@ class Worker:
             self.runner.start([ids], 1)
         return {"seconds": time.perf_counter() - began_s}
 
+    def do_finite(self, ids: list[int]) -> dict[str, Any]:
+        """Whether every number that comes back is finite."""
+        values = self.runner.embed([ids]) if self._embeds else self.runner.logits(ids)
+        return {"finite": bool(np.isfinite(values).all())}
+
     def do_generate(self, ids: list[int], n_tokens: int) -> dict[str, Any]:
         return {"ids": self.runner.generate(ids, n_tokens)}
 

@@ -6,8 +6,17 @@ import importlib
 
 from benchmarks.peers.base import Peer
 
-# In the order in which tables have them. Class names are found by their module.
-MODULES = ("lapwing", "llama_cpp")
+# In the order in which tables have them.
+MODULES = (
+    "lapwing",
+    "llama_cpp",
+    "llama_bench",
+    "llama_batched_bench",
+    "onnxruntime",
+    "openvino",
+    "ctranslate2",
+    "torch",
+)
 
 
 def peers() -> dict[str, Peer]:

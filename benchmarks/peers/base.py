@@ -79,6 +79,7 @@ class Facts:
     """Of an opened model. None: this runtime does not tell.
 
     mapping: what kind of memory passes read weights from; decides the floor beside the row.
+    elsewhere: processes of its own do the work, and the worker's memory says nothing.
     """
 
     bits_per_weight: float | None
@@ -86,6 +87,7 @@ class Facts:
     mapping: Literal["file", "anonymous"]
     kv_bytes_each: int  # of one number in the cache
     note: str = ""
+    elsewhere: bool = False
 
 
 class Runner:

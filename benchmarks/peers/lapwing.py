@@ -48,10 +48,12 @@ class Lapwing(Peer):
         import lapwing
 
         model = lapwing.load(target.directory, dtype=quantization, threads=threads)
+        matrices = [p for p in model.parameters if p.role not in ("norm", "bias")]
+        own_memory = model.load == "eager" and not all(p.in_place for p in matrices)
         facts = Facts(
             bits_per_weight=8 * model.estimate_memory_usage() / target.weights,
             bytes_per_token=sum(p.bytes_per_token(quantization) for p in model.parameters),
-            mapping="anonymous" if model.load == "eager" and quantization[0] == "i" else "file",
+            mapping="anonymous" if own_memory else "file",
             kv_bytes_each=4 if quantization == "f32" else 2,
             note=f"load {model.load}, {model.isa}, {model.threads} threads",
         )

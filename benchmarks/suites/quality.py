@@ -13,7 +13,7 @@ from benchmarks.measure.rows import Skip
 from benchmarks.models import Model
 from benchmarks.peers.base import Unavailable
 from benchmarks.session import Competitor, Session
-from benchmarks.suites.tokens import windows
+from benchmarks.suites.tokens import random_ids, windows
 
 Logits = NDArray[np.float32]
 
@@ -30,11 +30,22 @@ def mean_kl(want: Logits, got: Logits) -> float:
     return float((np.exp(p) * (p - q)).sum(-1).mean())
 
 
+def finite(model: Model, competitor: Competitor) -> str:
+    """What is known of the outputs. Raises ValueError for infinities and NaN."""
+    try:
+        told = competitor.worker.ask("finite", ids=list(random_ids(model, 16)))
+    except Unavailable as error:
+        return f"outputs not looked at ({error})"
+    if not told["finite"]:
+        raise ValueError(f"{competitor.label} gives numbers that are not finite on {model.name}")
+    return "outputs finite"
+
+
 def judge(session: Session, model: Model, competitors: Sequence[Competitor]) -> None:
     """Puts the KL to Lapwing's float32 beside every competitor, or why there is none."""
     if not model.real:
         for each in competitors:
-            each.quality = {"quality": "random weights: there is no quality to lose"}
+            each.quality = {"quality": f"random weights: no quality to lose; {finite(model, each)}"}
         return
     count = 4 if session.options.quick else 16
     text = windows(model, count, min(256, model.context))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -116,6 +118,8 @@ def run(arguments: argparse.Namespace) -> None:
         "quick": options.quick,
         "seed": options.seed,
     }
+    # A run that is ended keeps what it has, and ends its workers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     session = Session(options, results)
     try:
         suite(options.suite)(session)

@@ -20,7 +20,7 @@ from benchmarks.measure.rows import Results, Row, Skip
 from benchmarks.measure.stats import Spread, bootstrap_ratio
 from benchmarks.models import Model, find
 from benchmarks.peers import peers
-from benchmarks.peers.base import Facts, Peer, Precision, Unavailable, Workload
+from benchmarks.peers.base import Facts, Kind, Peer, Precision, Unavailable, Workload
 
 UNITS = {"decode": "token", "prefill": "token", "generate": "token", "embed": "text"}
 QUICK_MODELS = ("gpt2-124m", "tales", "minilm")
@@ -122,11 +122,15 @@ class Session:
             except Unavailable as error:
                 self.skip("model", str(error), model=name)
 
-    def choices(self, model: Model) -> Iterator[tuple[Peer, str, Precision, str]]:
-        """(peer, quantization, precision, setting) that this run asks for."""
+    def choices(
+        self, model: Model, kinds: Sequence[Kind]
+    ) -> Iterator[tuple[Peer, str, Precision, str]]:
+        """(peer, quantization, precision, setting) that this run asks for, of those kinds."""
         wanted = self.options.quantizations
         for name, peer in peers().items():
             if name not in self.versions or model.family not in peer.families:
+                continue
+            if not set(kinds) & set(peer.kinds):
                 continue
             if peer.most_weights is not None and model.target.weights > peer.most_weights:
                 self.skip(
@@ -143,15 +147,11 @@ class Session:
                     yield peer, quantization.name, quantization.precision, setting
 
     @contextlib.contextmanager
-    def competitors(
-        self, model: Model, precisions: Sequence[str] | None = None
-    ) -> Iterator[list[Competitor]]:
+    def competitors(self, model: Model, kinds: Sequence[Kind]) -> Iterator[list[Competitor]]:
         """All that can open the model; those that cannot are skipped with their reason."""
         found: list[Competitor] = []
         with contextlib.ExitStack() as stack:
-            for peer, quantization, precision, setting in self.choices(model):
-                if precisions is not None and precision not in precisions:
-                    continue
+            for peer, quantization, precision, setting in self.choices(model, kinds):
                 worker = self.start(peer.name, f" {model.name} {quantization} {setting}")
                 stack.callback(worker.close)
                 try:
@@ -197,8 +197,10 @@ class Session:
     ) -> list[Row]:
         """Rounds of one workload; its rows join the results. around: holds while clocks run."""
         for each in competitors:
+            if work.kind not in each.peer.kinds:
+                continue
             self._try(model, work, each, lambda each=each: self._prepare(work, each))
-        ready = [each for each in competitors if each.work == work]
+        ready = [each for each in competitors if each.worker.alive and each.work == work]
         floors = self._floors(model) if work.kind in ("decode", "generate") else []
         seconds: dict[str, list[float]] = {each.label: [] for each in [*ready, *floors]}
         with around():

@@ -1,4 +1,4 @@
-"""CTranslate2's model folders: its specification filled from the checkpoint, saved at a precision."""
+"""CTranslate2's model folders: its specification, filled from the checkpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(ckpt: Checkpoint, folder: Path, quantization: str) -> None:
 
 
 def _linear(spec: Any, weight: np.ndarray, bias: np.ndarray | None) -> None:
-    spec.weight = np.ascontiguousarray(weight)
+    spec.weight = np.array(weight, order="C")  # it is scaled in place
     if bias is not None:
         spec.bias = bias
 
@@ -59,9 +59,9 @@ def _gpt2(ckpt: Checkpoint) -> Any:
 
     decoder = spec.decoder
     decoder.scale_embeddings = False
-    decoder.embeddings.weight = ckpt["wte.weight"]
-    decoder.position_encodings.encodings = ckpt["wpe.weight"]
-    decoder.projection.weight = ckpt["wte.weight"]
+    decoder.embeddings.weight = np.array(ckpt["wte.weight"])
+    decoder.position_encodings.encodings = np.array(ckpt["wpe.weight"])
+    decoder.projection.weight = np.array(ckpt["wte.weight"])
     norm(decoder.layer_norm, "ln_f")
     for i, layer in enumerate(decoder.layer):
         norm(layer.self_attention.layer_norm, f"h.{i}.ln_1")
@@ -95,9 +95,9 @@ def _llama(ckpt: Checkpoint) -> Any:
 
     decoder = spec.decoder
     decoder.scale_embeddings = False
-    decoder.embeddings.weight = ckpt["embed_tokens.weight"]
+    decoder.embeddings.weight = np.array(ckpt["embed_tokens.weight"])
     tied = "lm_head.weight" not in ckpt
-    decoder.projection.weight = ckpt["embed_tokens.weight" if tied else "lm_head.weight"]
+    decoder.projection.weight = np.array(ckpt["embed_tokens.weight" if tied else "lm_head.weight"])
     _norm(decoder.layer_norm, ckpt["norm.weight"])
     for i, layer in enumerate(decoder.layer):
         at, attention = f"layers.{i}", layer.self_attention
@@ -142,8 +142,8 @@ def _bert(ckpt: Checkpoint) -> Any:
     )
     encoder.scale_embeddings = False
     for spec, name in zip(encoder.embeddings, ("word", "token_type"), strict=True):
-        spec.weight = ckpt[f"embeddings.{name}_embeddings.weight"]
-    encoder.position_encodings.encodings = ckpt["embeddings.position_embeddings.weight"]
+        spec.weight = np.array(ckpt[f"embeddings.{name}_embeddings.weight"])
+    encoder.position_encodings.encodings = np.array(ckpt["embeddings.position_embeddings.weight"])
     _norm(encoder.layernorm_embedding, *both("embeddings.LayerNorm"))
     for i, layer in enumerate(encoder.layer):
         at, attention = f"encoder.layer.{i}", layer.self_attention

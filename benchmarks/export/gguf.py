@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from benchmarks.export.checkpoint import Checkpoint, Shape
 
 Tensors = Iterator[tuple[str, NDArray[np.float32]]]
-MEAN_POOLING = 1  # LLAMA_POOLING_TYPE_MEAN
 
 # GGUF's names of a layer's parts, by the checkpoint's.
 GPT2 = {
@@ -132,7 +131,7 @@ def write_f32(ckpt: Checkpoint, path: Path) -> None:
 
 
 def _describe(writer: object, ckpt: Checkpoint, shape: Shape) -> None:
-    from gguf import GGUFWriter, LlamaFileType
+    from gguf import GGUFWriter, LlamaFileType, PoolingType
 
     assert isinstance(writer, GGUFWriter)
     writer.add_file_type(LlamaFileType.ALL_F32)
@@ -154,7 +153,7 @@ def _describe(writer: object, ckpt: Checkpoint, shape: Shape) -> None:
         writer.add_value_length(shape.Dh)
     if ckpt.family == "bert":
         writer.add_causal_attention(False)
-        writer.add_pooling_type(MEAN_POOLING)
+        writer.add_pooling_type(PoolingType.MEAN)
         writer.add_token_type_count(ckpt.config["type_vocab_size"])
 
 

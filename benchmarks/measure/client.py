@@ -16,6 +16,7 @@ from benchmarks.measure.memory import Memory, cpu_seconds, memory
 from benchmarks.peers.base import Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
+POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")  # libraries' own
 PATIENCE_S = 1800  # for the longest single request, an export
 
 
@@ -28,7 +29,7 @@ class Worker:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
         self._stopped = False
-        pools = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        pools = dict.fromkeys(POOLS, str(threads))
         began_s = time.perf_counter()
         with log.open("w") as errors:
             self._process = subprocess.Popen(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -47,6 +48,11 @@ class Worker:
 
     def do_describe(self) -> dict[str, Any]:
         return self._peer.describe()
+
+    def do_import(self) -> dict[str, Any]:
+        began_s = time.perf_counter()
+        self._peer.bring_in()
+        return {"seconds": time.perf_counter() - began_s}
 
     def do_export(self, target: dict[str, Any], quantization: str) -> dict[str, Any]:
         self._peer.export(_target(target), quantization)
@@ -112,7 +118,17 @@ def _workload(told: dict[str, Any]) -> Workload:
     return Workload(**{**told, **ids})
 
 
+def end_with_parent() -> None:
+    """Linux ends this process when the one that started it is gone, even while it is stopped."""
+    if sys.platform == "linux":
+        import ctypes
+
+        PR_SET_PDEATHSIG = 1
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
+    end_with_parent()
     # Libraries may print: answers have the real stdout for themselves.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)

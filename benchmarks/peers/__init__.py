@@ -16,6 +16,8 @@ MODULES = (
     "openvino",
     "ctranslate2",
     "torch",
+    "mistralrs",
+    "embed_anything",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import time
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 Ids = Sequence[int]
 Floats = NDArray[np.float32]
 Precision = Literal["f32", "f16", "int8", "int4"]
+Kind = Literal["decode", "prefill", "generate", "embed", "load"]
 Family = Literal["gpt2", "llama", "qwen2", "bert"]
 
 
@@ -54,7 +56,7 @@ class Workload:
     """
 
     name: str
-    kind: Literal["decode", "prefill", "generate", "embed"]
+    kind: Kind
     prompts: tuple[tuple[int, ...], ...]
     steps: tuple[tuple[int, ...], ...] = ()
     n_tokens: int = 0
@@ -160,6 +162,8 @@ class Peer(ABC):
     name: str
     module: str | None = None  # what must be importable
     package: str | None = None  # whose version is told
+    imports: tuple[str, ...] = ()  # what a program that uses it imports, if not `module` alone
+    kinds: tuple[Kind, ...] = ("decode", "prefill", "generate", "embed", "load")
     families: tuple[Family, ...] = ("gpt2", "llama", "qwen2", "bert")
     most_weights: int | None = None  # larger models do not fit beside the other competitors
 
@@ -169,6 +173,12 @@ class Peer(ABC):
             raise Unavailable(f"not installed: no module {self.module!r} in this interpreter")
         version = importlib.metadata.version(self.package) if self.package else None
         return {"version": version, "build": self.build()}
+
+    def bring_in(self) -> None:
+        """Imports what `open` needs, so that loading can be timed without it."""
+        for name in self.imports or (self.module,):
+            if name is not None:
+                importlib.import_module(name)
 
     def build(self) -> str | None:
         """Flags it was built with, as far as it tells."""

@@ -27,6 +27,7 @@ class BatchedBench(Program):
     """The peer of Lapwing's batches."""
 
     name = "llama-batched-bench"
+    kinds = ("decode",)
     runner = BatchedBenchRunner
 
 

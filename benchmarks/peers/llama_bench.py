@@ -114,6 +114,7 @@ class LlamaBench(Program):
     """The figures that llama.cpp's users quote."""
 
     name = "llama-bench"
+    kinds = ("decode", "prefill")
     runner = LlamaBenchRunner
 
 

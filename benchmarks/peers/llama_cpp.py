@@ -48,7 +48,7 @@ class LlamaCpp(Peer):
         return llama_cpp.llama_print_system_info().decode().strip(" |")
 
     def quantizations(self, family: Family) -> tuple[Quantization, ...]:
-        return QUANTIZATIONS
+        return (*QUANTIZATIONS, Quantization("F32", "f32")) if family == "bert" else QUANTIZATIONS
 
     def settings(self, family: Family, threads: int) -> tuple[str, ...]:
         return tuple(FLASH)

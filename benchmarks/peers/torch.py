@@ -28,6 +28,7 @@ class Torch(Peer):
 
     name = "torch"
     module = package = "torch"
+    imports = ("torch", "transformers")
     most_weights = 600_000_000
 
     def describe(self) -> dict[str, Any]:
@@ -93,7 +94,7 @@ class TorchCausal(Runner):
 
         self._torch, self._model, self.facts = torch, model, facts
         self._cache: Any = None
-        self._began = 0
+        self._fed = 0
 
     def _pass(self, ids: Sequence[Ids], cache: Any, keep: int = 1) -> Any:
         """Logits of the last `keep` positions (all for 0), and the cache."""
@@ -107,13 +108,15 @@ class TorchCausal(Runner):
         if len(set(map(len, prompts))) > 1:
             raise Unavailable("sequences of one length only")
         _, self._cache = self._pass([list(prompt) for prompt in prompts], None)
-        self._began = len(prompts[0])
+        self._fed = 0
 
     def feed(self, tokens: Ids) -> None:
         _, self._cache = self._pass([[token] for token in tokens], self._cache)
+        self._fed += 1
 
     def rewind(self) -> None:
-        self._cache.crop(self._began)
+        self._cache.crop(-self._fed)
+        self._fed = 0
 
     def prefill(self, ids: Ids) -> None:
         self._pass([list(ids)], None)

@@ -43,7 +43,7 @@ def deep_workloads(model: Model, quick: bool) -> Iterator[Workload]:
 
 def run(session: Session) -> None:
     for model in session.models(CAUSAL):
-        with session.competitors(model) as competitors:
+        with session.competitors(model, ("decode", "generate")) as competitors:
             judge(session, model, competitors)
             for work in workloads(model, session.options.quick):
                 session.measure(model, work, competitors)

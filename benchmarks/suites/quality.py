@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,62 +17,122 @@ from benchmarks.peers.base import Unavailable
 from benchmarks.session import Competitor, Session
 from benchmarks.suites.tokens import random_ids, windows
 
-Logits = NDArray[np.float32]
+Floats = NDArray[np.float32]
+WINDOWS, QUICK_WINDOWS, WINDOW = 16, 4, 256
+QUICK_TEXTS = 256  # of the pairs
 
 
-def log_softmax(logits: Logits) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class Pairs:
+    """Texts, two by two in token ids, and how alike people found them."""
+
+    texts: list[tuple[int, ...]]
+    gold: list[float]
+
+
+def log_softmax(logits: Floats) -> NDArray[np.float64]:
     """Over the last axis."""
     shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
-def mean_kl(want: Logits, got: Logits) -> float:
+def mean_kl(want: Floats, got: Floats) -> float:
     """KL(want ‖ got) in nats a token."""
     p, q = log_softmax(want), log_softmax(got)
     return float((np.exp(p) * (p - q)).sum(-1).mean())
 
 
-def finite(model: Model, competitor: Competitor) -> str:
-    """What is known of the outputs. Raises ValueError for infinities and NaN."""
-    try:
-        told = competitor.worker.ask("finite", ids=list(random_ids(model, 16)))
-    except Unavailable as error:
-        return f"outputs not looked at ({error})"
-    if not told["finite"]:
-        raise ValueError(f"{competitor.label} gives numbers that are not finite on {model.name}")
-    return "outputs finite"
+def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Correlation of ranks; equal values share the mean of theirs."""
+
+    def ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        last = np.cumsum(counts)
+        return (last - (counts - 1) / 2)[inverse]
+
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
 def judge(session: Session, model: Model, competitors: Sequence[Competitor]) -> None:
     """Puts the KL to Lapwing's float32 beside every competitor, or why there is none."""
     if not model.real:
-        for each in competitors:
-            each.quality = {"quality": f"random weights: no quality to lose; {finite(model, each)}"}
+        _look_for_infinities(session, model, competitors)
         return
-    count = 4 if session.options.quick else 16
-    text = windows(model, count, min(256, model.context))
+    count = QUICK_WINDOWS if session.options.quick else WINDOWS
+    text = windows(model, count, min(WINDOW, model.context))
     if isinstance(text, Skip):
         for each in competitors:
             each.quality = {"quality": text.reason}
         return
     told = f"KL to float32 over {count * len(text[0])} tokens of tales.valid.txt"
-    want = None
-    first = [e for e in competitors if (e.peer.name, e.quantization) == ("lapwing", "f32")]
-    for each in [*first, *competitors]:
-        try:
-            got = _logits(each, text)
-        except Unavailable as error:
-            each.quality = {"quality": str(error)}
-            continue
-        want = got if want is None and first else want
-        if want is None:
-            each.quality = {"quality": "Lapwing's float32 is not part of this run"}
-        else:
+    answers = _answers(competitors, "logits", windows=text)
+    want = _reference(competitors, answers)
+    for each in competitors:
+        got = answers.get(each.label)
+        if got is not None and want is not None:
             each.quality = {"kl_nats": mean_kl(want, got), "quality": told}
 
 
-def _logits(competitor: Competitor, text: list[list[int]]) -> Logits:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "logits.npy"
-        competitor.worker.ask("logits", windows=text, path=str(path))
-        return np.load(path)
+def judge_vectors(
+    session: Session, model: Model, competitors: Sequence[Competitor], pairs: Pairs | None
+) -> None:
+    """Puts the cosine to Lapwing's float32 beside every competitor, and the score on pairs."""
+    if not model.real:
+        _look_for_infinities(session, model, competitors)
+        return
+    if pairs is None:
+        for each in competitors:
+            each.quality = {"quality": "no texts at hand"}
+        return
+    count = QUICK_TEXTS if session.options.quick else len(pairs.texts)
+    answers = _answers(competitors, "embed", sequences=[list(t) for t in pairs.texts[:count]])
+    want = _reference(competitors, answers)
+    told = f"cosine to float32 and Spearman over {count // 2} pairs of STS16"
+    for each in competitors:
+        got = answers.get(each.label)
+        if got is not None and want is not None:
+            alike = (got[0::2] * got[1::2]).sum(1)
+            each.quality = {
+                "cosine": float((want * got).sum(1).mean()),
+                "spearman": spearman(alike, np.array(pairs.gold[: count // 2])),
+                "quality": told,
+            }
+
+
+def _answers(competitors: Sequence[Competitor], do: str, **arguments: Any) -> dict[str, Floats]:
+    """By label; those that give none have the reason in their quality."""
+    found = {}
+    for each in competitors:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "answer.npy"
+            try:
+                each.worker.ask(do, path=str(path), **arguments)
+                found[each.label] = np.load(path)
+            except Unavailable as error:
+                each.quality = {"quality": str(error)}
+    return found
+
+
+def _reference(competitors: Sequence[Competitor], answers: dict[str, Floats]) -> Floats | None:
+    for each in competitors:
+        if (each.peer.name, each.quantization) == ("lapwing", "f32"):
+            return answers.get(each.label)
+    for each in competitors:
+        each.quality.setdefault("quality", "Lapwing's float32 is no part of this run")
+    return None
+
+
+def _look_for_infinities(session: Session, model: Model, competitors: Sequence[Competitor]) -> None:
+    """Random weights have no quality; their outputs are still numbers, or are not measured."""
+    for each in competitors:
+        try:
+            told = each.worker.ask("finite", ids=list(random_ids(model, 16)))
+        except Unavailable as error:
+            each.quality = {"quality": f"random weights; outputs not looked at: {error}"}
+            continue
+        if told["finite"]:
+            each.quality = {"quality": "random weights: no quality to lose; outputs finite"}
+        else:
+            reason = "its outputs are not finite"
+            session.skip(each.peer.name, reason, model=model.name, quantization=each.quantization)
+            each.worker.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from benchmarks.peers.base import Facts, Kind, Peer, Precision, Unavailable, Wor
 
 UNITS = {"decode": "token", "prefill": "token", "generate": "token", "embed": "text"}
 QUICK_MODELS = ("gpt2-124m", "tales", "minilm")
+TRIES, PAUSE_S = 4, 1.0  # of a sample that others disturb
 NOTHING = Workload("floor", "prefill", ((0,),))
 
 
@@ -58,9 +60,18 @@ class Competitor:
     quality: dict[str, Any] = field(default_factory=dict)
     work: Workload | None = None  # what its worker is prepared for
 
-    def time(self) -> float:
-        """Seconds of one run of it."""
-        return float(self.worker.ask("time")["seconds"])
+    disturbed: int = 0  # samples of it that others disturbed, whatever was tried
+
+    def time(self, tries: int) -> float:
+        """Seconds of one run of it; repeated while others use the machine."""
+        for attempt in range(tries):
+            seconds, disturbed = self.worker.time()
+            if not disturbed:
+                return seconds
+            if attempt < tries - 1:
+                time.sleep(PAUSE_S)
+        self.disturbed += 1
+        return seconds
 
     @property
     def label(self) -> str:
@@ -193,9 +204,13 @@ class Session:
         model: Model,
         work: Workload,
         competitors: Sequence[Competitor],
-        around: Callable[[], AbstractContextManager[object]] = nullcontext,
+        around: AbstractContextManager[object] | None = None,
     ) -> list[Row]:
-        """Rounds of one workload; its rows join the results. around: holds while clocks run."""
+        """Rounds of one workload; its rows join the results.
+
+        around: holds while clocks run, and makes the machine busy on purpose.
+        """
+        tries = TRIES if around is None else 1
         for each in competitors:
             if work.kind not in each.peer.kinds:
                 continue
@@ -203,10 +218,12 @@ class Session:
         ready = [each for each in competitors if each.worker.alive and each.work == work]
         floors = self._floors(model) if work.kind in ("decode", "generate") else []
         seconds: dict[str, list[float]] = {each.label: [] for each in [*ready, *floors]}
-        with around():
+        with around or nullcontext():
             for _, turn in interleaved([*ready, *floors], self.options.rounds, self.options.seed):
                 mine = seconds[turn.label]
-                self._try(model, work, turn, lambda turn=turn, mine=mine: mine.append(turn.time()))
+                self._try(
+                    model, work, turn, lambda turn=turn, mine=mine: mine.append(turn.time(tries))
+                )
         bandwidth = {each.quantization: SPAN_BYTES / Spread.of(seconds[each.label]).median
                      for each in floors}  # fmt: skip
         rows = [
@@ -221,7 +238,7 @@ class Session:
         return rows
 
     def _prepare(self, work: Workload, competitor: Competitor) -> None:
-        competitor.work = None
+        competitor.work, competitor.disturbed = None, 0
         competitor.worker.ask("prepare", work=dataclasses.asdict(work))
         competitor.work = work
 
@@ -288,7 +305,8 @@ class Session:
             floor_share=None if floor_s is None else floor_s / spread.median,
             floor=floor,
             **competitor.quality,
-            extra={"load_s": competitor.load_s, "note": facts.note},
+            extra={"load_s": competitor.load_s, "note": facts.note}
+            | ({"disturbed_samples": competitor.disturbed} if competitor.disturbed else {}),
         )
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure.memory import Memory, cpu_seconds, memory
+from benchmarks.measure.quiet import Watch
 from benchmarks.peers.base import Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +88,12 @@ class Worker:
     def alive(self) -> bool:
         """False after a crash."""
         return self._process.poll() is None
+
+    def time(self) -> tuple[float, bool]:
+        """Seconds of what is prepared, and whether others used the machine meanwhile."""
+        watch = Watch(self._process.pid)
+        seconds = float(self.ask("time")["seconds"])
+        return seconds, watch.disturbed
 
     def memory(self) -> Memory:
         """As the system counts it now."""

@@ -31,9 +31,9 @@ def memory(pid: int, proc: Path = Path("/proc")) -> Memory:
 
 
 def cpu_seconds(pid: int, proc: Path = Path("/proc")) -> float | None:
-    """Processor time of all threads of a process so far."""
+    """Processor time so far, of all threads of a process and of its children that have ended."""
     try:
         fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

@@ -114,13 +114,13 @@ class LapwingEncoder(Runner):
         self.model, self.dtype, self.facts = model, dtype, facts
 
     def embed(self, sequences: Sequence[Ids]) -> Floats:
-        from lapwing.engine.encoding import Sequences, run_passes, tokens_of_a_pass
+        from lapwing.engine.encoding import Sequences, tokens_of_a_pass
 
         model = self.model
         types = [[0] * len(ids) for ids in sequences]
         packed = Sequences(sequences, types, tokens_of_a_pass(model.config))
         vectors = np.empty((len(sequences), model.embedding_size), np.float32)
-        for group, h, step in run_passes(model._loaded(), packed, self.dtype):
+        for group, h, step in model._passes.run(packed, self.dtype):
             vectors[group] = model._sentence(h, step, normalize=True)
         return vectors
 

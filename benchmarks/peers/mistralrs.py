@@ -1,12 +1,12 @@
 """mistral.rs, on candle: the checkpoint's own files, quantized by it at load.
 
-It takes texts and no token ids, and gives its own speed of decoding: each sample continues a text of
-about as many tokens as the workload's prompt has.
+It takes texts and no token ids: a sample is what a completion takes beyond one of a single token.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from benchmarks.peers.base import (
@@ -30,6 +30,7 @@ DEFAULTS = {
     "use_sliding_window": False,
 }
 PROMPT = "Once upon a time there was a king, and the king had a daughter"
+SHORTEST_S = 1e-4  # where noise makes the difference vanish
 MOST_PROMPT = 64  # tokens of the workload that this text may stand for
 
 
@@ -70,7 +71,7 @@ class MistralRs(Peer):
 
         which = Which.Plain(model_id=str(target.exports / "mistralrs"))
         engine = Engine(which=which, in_situ_quant=quantization)
-        facts = Facts(None, None, "anonymous", 2, note="texts in, its own clock")
+        facts = Facts(None, None, "anonymous", 2, note="texts in, texts out")
         return MistralRsRunner(engine, facts)
 
 
@@ -85,16 +86,21 @@ class MistralRsRunner(Runner):
             raise Unavailable("it takes texts, no token ids: one short prompt only")
 
     def time(self, work: Workload) -> float:
+        first_s = self._complete(1)
+        return max(self._complete(len(work.steps) + 1) - first_s, SHORTEST_S)
+
+    def _complete(self, wanted: int) -> float:
         from mistralrs import CompletionRequest
 
-        wanted = len(work.steps) + 1
         request = CompletionRequest(
             model="default", prompt=PROMPT, max_tokens=wanted, temperature=0.0
         )
-        usage = self._engine.send_completion_request(request).usage
-        if usage.completion_tokens < wanted:
-            raise Unavailable(f"it ended after {usage.completion_tokens} of {wanted} tokens")
-        return len(work.steps) / usage.avg_compl_tok_per_sec
+        began_s = time.perf_counter()
+        made = self._engine.send_completion_request(request).usage.completion_tokens
+        took_s = time.perf_counter() - began_s
+        if made < wanted:
+            raise Unavailable(f"it ended after {made} of {wanted} tokens")
+        return took_s
 
 
 PEER = MistralRs()

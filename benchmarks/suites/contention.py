@@ -58,7 +58,7 @@ def run(session: Session) -> None:
                     model,
                     workload(model, processes),
                     competitors,
-                    around=lambda processes=processes: busy(processes),
+                    around=busy(processes) if processes else None,
                 ):
                     who = row.runtime, row.quantization, row.setting
                     first = alone.setdefault(who, row)

@@ -96,7 +96,8 @@ def page(suite: str, results: Results, pictures: Sequence[str] = ()) -> str:
 
 HEADLINE = (
     "Lapwing's fastest dtype that is at least as near to float32 as the peer (on random weights, "
-    "as both were on `tales`), beside the peer's best setting; × is how many times as fast Lapwing is."
+    "as both were on `tales`), beside the peer's best setting; × is how many times as fast "
+    "Lapwing is."
 )
 
 

@@ -103,9 +103,11 @@ struct Kernels {
   void (*store_head)(const float* x, size_t head_dim, size_t head_stride, DType dtype, void* row);
   // Sum of 64-bit words: reads memory as fast as it comes, for measuring that.
   uint64_t (*sum_words)(const uint64_t* words, size_t count);
-  // One query over the cached positions `seen`: softmax(cap(scale · q·K)) · V → out [head_dim].
-  void (*attend)(const float* q, size_t head_dim, float scale, const KeyValueView& kv, Seen seen,
-                 float softcap, float* out);
+  // Queries [heads, head_dim] of one token over the cached positions `seen`, each
+  // softmax(cap(scale · q·K)) · V → out [heads, head_dim]. `scratch` has
+  // attend_scratch_bytes(heads, head_dim), 64-byte aligned.
+  void (*attend)(const float* q, size_t heads, size_t head_dim, float scale, const KeyValueView& kv,
+                 Seen seen, float softcap, float* out, float* scratch);
   // One head of one sequence of L tokens, all of which see each other. q, k, v and out are rows of
   // head_dim floats, `stride` and `out_stride` apart. `scratch` has
   // attend_all_scratch_bytes(L, head_dim), 64-byte aligned.
@@ -126,6 +128,13 @@ inline constexpr size_t kPanelRows = 16;  // rows that a prefill panel unpacks t
 // Two nibble panels and the float s, m of kPanelRows rows.
 constexpr size_t plane_scratch_bytes(size_t K) {
   return group_count(K) * (2 * kPanelRows * kGroup + 2 * kPanelRows * sizeof(float)) + 64;
+}
+// Positions whose scores are made at once: their borders are multiples of it.
+inline constexpr size_t kKeyBlock = 64;
+// Per head a query, a sum of values, scores and what they have come to; one block widened.
+constexpr size_t attend_scratch_bytes(size_t heads, size_t head_dim) {
+  const size_t stride = ceil_div(head_dim, 8) * 8;
+  return (heads * (2 * stride + kKeyBlock + 16) + kKeyBlock * stride) * sizeof(float) + 64;
 }
 // Keys with positions in lanes, values as rows, and the scores of kQueries queries.
 inline constexpr size_t kQueries = 6;

@@ -32,6 +32,13 @@ Region grown(Region& region, size_t nbytes) {
 
 constexpr size_t round64(size_t n) { return ceil_div(n, 64) * 64; }
 
+// How many parts make each of `units` groups into work for every thread.
+size_t parts_of(size_t group, size_t units, size_t threads) {
+  size_t parts = 1;
+  while (parts < group && units * parts % threads != 0 && units * parts < 4 * threads) ++parts;
+  return parts;
+}
+
 }  // namespace
 
 Context::Context(size_t threads, const std::string& isa)
@@ -265,7 +272,8 @@ void attend(Context& context, const AttentionShape& shape, const float* qkv,
     kernels.rotate(to, shape.half, rotation, rotation + shape.half);
   };
   float* prepared = changes ? context.between(T * width) : nullptr;  // queries
-  const size_t each = round64(Dh * sizeof(float));
+  const size_t group = H / Hkv;  // queries that share keys and values
+  const size_t each = round64(attend_scratch_bytes(group, Dh));
   uint8_t* scratch = context.worker_scratch(each);
   const auto append = [&](size_t t, float* key) {
     const float* row = qkv + t * stride;
@@ -291,19 +299,24 @@ void attend(Context& context, const AttentionShape& shape, const float* qkv,
       append(t, reinterpret_cast<float*>(scratch + worker * each));
   });
 
-  // Heads outermost: the keys and values of one head stay in cache while its queries pass.
+  // Heads outermost: the keys and values of one head stay in cache while its queries pass. A group
+  // is parted where there would not be work for every thread.
   const float* queries = changes ? prepared : qkv;
   const size_t query_stride = changes ? width : stride;
-  const size_t work = 2 * Dh * std::max<size_t>(1, reads / T);
-  const Pieces pieces = divide(H * T, work, context.pool.threads());
-  context.pool.run(pieces.count, [&](size_t piece, size_t) {
-    const size_t last = std::min(H * T, (piece + 1) * pieces.size);
-    for (size_t i = piece * pieces.size; i < last; ++i) {
-      const size_t head = i / T, t = i % T;
+  const size_t parts = parts_of(group, Hkv * T, context.pool.threads()), units = Hkv * parts * T;
+  const size_t work = 2 * Dh * std::max<size_t>(1, reads / T) * group / parts;
+  const Pieces pieces = divide(units, work, context.pool.threads());
+  context.pool.run(pieces.count, [&](size_t piece, size_t worker) {
+    const size_t last = std::min(units, (piece + 1) * pieces.size);
+    for (size_t unit = piece * pieces.size; unit < last; ++unit) {
+      const size_t kv_head = unit / T / parts, part = unit / T % parts, t = unit % T;
+      const size_t first_head = kv_head * group + part * group / parts;
+      const size_t heads = kv_head * group + (part + 1) * group / parts - first_head;
       const KVCache& cache = *caches[tokens[t].sequence];
-      kernels.attend(queries + t * query_stride + head * Dh, Dh, shape.scale,
-                     cache.view(shape.layer, head / (H / Hkv)), seen_by(tokens[t]), shape.softcap,
-                     out + t * width + head * Dh);
+      kernels.attend(queries + t * query_stride + first_head * Dh, heads, Dh, shape.scale,
+                     cache.view(shape.layer, kv_head), seen_by(tokens[t]), shape.softcap,
+                     out + t * width + first_head * Dh,
+                     reinterpret_cast<float*>(scratch + worker * each));
     }
   });
 }

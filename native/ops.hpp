@@ -52,8 +52,9 @@ void gated_linear(Context& context, std::span<const Part<PlaneView>> parts, Prec
 
 // out [T, D] = scale·Σ table[ids] over the lookups, in their order. Planes: both where both are
 // held.
+using Table = std::variant<DenseView, PlaneView>;
 struct Lookup {
-  std::variant<DenseView, PlaneView> table;
+  Table table;
   std::span<const int64_t> ids;  // [T]
 };
 void embed(Context& context, std::span<const Lookup> lookups, size_t T, size_t D, float scale,

@@ -114,6 +114,23 @@ inline Pooling parse_pooling(const std::string& name) {
       "pooling: expected cls, max, mean, mean_sqrt_len or lasttoken, got '" + name + "'");
 }
 
+// What an operation's closure points into: kept alive by a program.
+struct Kept {
+  std::vector<nb::object> weights;
+  std::vector<FloatVector> vectors;
+
+  template <class Matrix>
+  void matrix(const Matrix* held) {
+    weights.push_back(nb::find(held));
+  }
+  // → its numbers; null for none
+  const float* vector(const std::optional<FloatVector>& held) {
+    if (!held) return nullptr;
+    vectors.push_back(*held);
+    return held->data();
+  }
+};
+
 using Biases = std::vector<std::optional<FloatVector>>;
 
 // Matrices side by side, their biases, and what all of them add: shapes checked, N summed.
@@ -124,14 +141,15 @@ struct Joined {
   size_t T = 0;
 
   Joined(std::vector<View> views, const Biases& biases, const FloatMatrix& x,
-         const std::optional<std::string>& activation, const std::optional<FloatMatrix>& residual)
+         const std::optional<std::string>& activation, const std::optional<FloatMatrix>& residual,
+         Kept& kept)
       : T(x.shape(0)) {
     if (views.empty()) throw std::invalid_argument("a linear needs a matrix");
     check("one bias a matrix", views.size(), biases.size());
     for (size_t i = 0; i < views.size(); ++i) {
       check("columns of x", views[i].K, x.shape(1));
       if (biases[i]) check("bias", views[i].N, biases[i]->shape(0));
-      parts.push_back({views[i], biases[i] ? biases[i]->data() : nullptr});
+      parts.push_back({views[i], kept.vector(biases[i])});
       epilogue.stride += views[i].N;
     }
     if (residual) {

@@ -15,6 +15,10 @@ static inline __m256i broadcast4(const int8_t* p) {
   return _mm256_set1_epi32(v);
 }
 
+// A sum stays the chain of additions it is written as, in one register: GCC would turn several into
+// a tree, with more halves to remember than there are registers.
+static inline void keep(__m256i& sum) { asm("" : "+x"(sum)); }
+
 // A finished row group: Σ s_code·v and Σ m_code·Σx, times the factors they share.
 template <bool Both>
 static inline F8 join(F8 scaled, F8 centred, const float* factors) {
@@ -95,6 +99,7 @@ static void direct_tile(const PlaneView& w, const QuantizedRows& x, size_t t, si
               const __m256i a = _mm256_maddubs_epi16(low, x_low[i]);
               const __m256i b = _mm256_maddubs_epi16(high, x_high[i]);
               sums[p][r][i] = _mm256_add_epi16(u == 0 ? a : _mm256_add_epi16(sums[p][r][i], a), b);
+              keep(sums[p][r][i]);
             }
           }
       }

@@ -37,6 +37,19 @@ inline float sum(F8 a) {
   const __m128 w = _mm_add_ps(v, _mm_movehl_ps(v, v));
   return _mm_cvtss_f32(_mm_add_ss(w, _mm_shuffle_ps(w, w, 1)));
 }
+// The sums of eight vectors, the bits of `sum` of each.
+inline F8 sums(const F8 (&a)[8]) {
+  const auto halves = [](F8 x, F8 y) {  // 4 lanes of x, 4 lanes of y
+    return _mm256_add_ps(_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31));
+  };
+  const F8 a04 = halves(a[0], a[4]), a15 = halves(a[1], a[5]);
+  const F8 a26 = halves(a[2], a[6]), a37 = halves(a[3], a[7]);
+  const auto pairs = [](F8 x, F8 y) {  // 2 lanes of each
+    return _mm256_add_ps(_mm256_shuffle_ps(x, y, 0x44), _mm256_shuffle_ps(x, y, 0xee));
+  };
+  const F8 low = pairs(a04, a15), high = pairs(a26, a37);
+  return _mm256_add_ps(_mm256_shuffle_ps(low, high, 0x88), _mm256_shuffle_ps(low, high, 0xdd));
+}
 inline float largest(F8 a) {
   const __m128 v = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   const __m128 w = _mm_max_ps(v, _mm_movehl_ps(v, v));

@@ -50,6 +50,11 @@ inline float sum(F8 a) {
   for (int i = 0; i < 4; ++i) v[i] = a.lane[i] + a.lane[i + 4];
   return (v[0] + v[2]) + (v[1] + v[3]);
 }
+inline F8 sums(const F8 (&a)[8]) {
+  F8 r;
+  for (int i = 0; i < 8; ++i) r.lane[i] = sum(a[i]);
+  return r;
+}
 inline float largest(F8 a) {
   float m = a.lane[0];
   for (int i = 1; i < 8; ++i) m = a.lane[i] > m ? a.lane[i] : m;

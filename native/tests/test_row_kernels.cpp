@@ -1,5 +1,7 @@
 // Every kernel over rows of activations (norms, attention, pooling) equals the generic one, bit for
 // bit.
+#include <algorithm>
+
 #include "check.hpp"
 #include "kernels.hpp"
 #include "kernels/vec_generic.hpp"
@@ -95,8 +97,19 @@ void test_attend(const Kernels& fast) {
           const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
           const KeyValueView kv{keys.data(), values.data(), dtype, stride};
           Guarded<float> a(head_dim), b(head_dim);
-          plain.attend(q.data(), head_dim, scale, kv, seen, softcap, a.data());
-          fast.attend(q.data(), head_dim, scale, kv, seen, softcap, b.data());
+          const Guarded<float> scratch(attend_scratch_bytes(3, head_dim) / sizeof(float));
+          plain.attend(q.data(), 1, head_dim, scale, kv, seen, softcap, a.data(), scratch.data());
+          fast.attend(q.data(), 1, head_dim, scale, kv, seen, softcap, b.data(), scratch.data());
+          // Alone, or among queries of the same keys.
+          auto three = random_floats(random, 3 * head_dim, 2);
+          std::copy_n(q.data(), head_dim, three.data() + head_dim);
+          for (const Kernels* kernels : {&plain, &fast}) {
+            Guarded<float> c(3 * head_dim);
+            kernels->attend(three.data(), 3, head_dim, scale, kv, seen, softcap, c.data(),
+                            scratch.data());
+            CHECK(std::memcmp(c.data() + head_dim, a.data(), head_dim * sizeof(float)) == 0);
+            CHECK(c.tail_untouched() && scratch.tail_untouched());
+          }
           const std::string where = at(name_of(dtype), head_dim, seen.first, S);
           CHECK_AS(a.same_bytes(b) && a.tail_untouched() && b.tail_untouched(), where);
 

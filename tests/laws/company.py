@@ -10,7 +10,7 @@ import pytest
 from tiny import random_ids
 
 from lapwing import Model
-from lapwing.engine import session
+from lapwing.engine import passes
 
 Array = npt.NDArray[np.int64]
 SIDES = ("left", "right", "holes")
@@ -89,7 +89,7 @@ def check_chunks(model: Model, batch: Array, monkeypatch: pytest.MonkeyPatch) ->
     """Passes of any length, so of rows cut anywhere."""
     want = model.forward(batch)
     for tokens in (1, 3, 7, 39, 64):
-        monkeypatch.setattr(session, "CHUNK_TOKENS", tokens)
+        monkeypatch.setattr(passes, "CHUNK_TOKENS", tokens)
         np.testing.assert_array_equal(model.forward(batch), want)
 
 

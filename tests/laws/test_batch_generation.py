@@ -14,7 +14,8 @@ from loading import TinyModels, needs_core
 from tiny import random_ids
 
 from lapwing import GenerationResult, Model, RequestError
-from lapwing.engine import generate, session
+from lapwing.backends.cpu import CpuBackend
+from lapwing.engine import passes
 
 pytestmark = needs_core  # NumPy's products may differ with the number of rows
 
@@ -143,19 +144,21 @@ class Passes:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.lengths: list[list[int]] = []
 
+        run = passes.Passes.run
+
         def noting(
-            network: Any, sequences: Sequence[Sequence[int]], *more: Any, **named: Any
+            of: passes.Passes, sequences: Sequence[Sequence[int]], *more: Any, **named: Any
         ) -> Any:
             self.lengths.append([len(ids) for ids in sequences])
-            return session.run(network, sequences, *more, **named)
+            return run(of, sequences, *more, **named)
 
-        monkeypatch.setattr(generate, "run", noting)
+        monkeypatch.setattr(passes.Passes, "run", noting)
 
 
 def test_who_is_finished_leaves_and_the_next_one_begins(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passes, done = Passes(monkeypatch), []
+    noted, done = Passes(monkeypatch), []
     model.batch_generate(
         [[5] * length for length in (4, 2, 3, 6)],
         [{"max_tokens": count} for count in (3, 1, 2, 2)],
@@ -164,7 +167,7 @@ def test_who_is_finished_leaves_and_the_next_one_begins(
         ignore_eos=True,
     )
     # Prompts of 4 and 2; the second is done with one token, and the third (3) takes its place …
-    assert passes.lengths == [[4, 2], [1, 3], [1, 1], [6], [1]]
+    assert noted.lengths == [[4, 2], [1, 3], [1, 1], [6], [1]]
     assert done == [(1, 1), (0, 3), (2, 2), (3, 2)]
 
 
@@ -181,6 +184,8 @@ def test_the_head_is_read_once_a_pass(
         return logits(self, h, precision)
 
     monkeypatch.setattr(type(network), "logits", counted)
+    model._passes.forget()  # type: ignore[attr-defined]
+    monkeypatch.setattr(CpuBackend, "record", lambda *_: None)  # each pass by the model's own code
     prompts = [random_ids(seed, length, 48) for seed, length in enumerate((20, 290, 5))]
     model.batch_generate(prompts, max_tokens=3, ignore_eos=True)
     # 256 of 315 tokens: the first prompt, and most of the second; then the rest; then decoding.
@@ -190,7 +195,7 @@ def test_the_head_is_read_once_a_pass(
 def test_results_come_as_soon_as_they_are(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception in on_result, or Ctrl-C, ends the batch; what was finished has been given."""
     want = [model.generate(PROMPTS[i], max_tokens=2 * i, ignore_eos=True) for i in (1, 2)]
-    passes, given_out = Passes(monkeypatch), []
+    noted, given_out = Passes(monkeypatch), []
 
     def interrupted(index: int, result: GenerationResult) -> None:
         given_out.append((index, content(result)))
@@ -205,7 +210,7 @@ def test_results_come_as_soon_as_they_are(model: Model, monkeypatch: pytest.Monk
             ignore_eos=True,
         )
     assert given_out == [(i, content(result)) for i, result in zip((1, 2), want, strict=True)]
-    assert [len(step) for step in passes.lengths] == [3, 3, 2, 2]  # and not the rest of nine
+    assert [len(step) for step in noted.lengths] == [3, 3, 2, 2]  # and not the rest of nine
 
 
 def test_arguments_of_one_come_before_those_of_all(model: Model) -> None:
@@ -260,11 +265,11 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
 def test_refused_before_anything_is_computed(
     model: Model, monkeypatch: pytest.MonkeyPatch, prompts: Any, how: dict[str, Any], message: str
 ) -> None:
-    passes = Passes(monkeypatch)
+    noted = Passes(monkeypatch)
     with pytest.raises(RequestError) as caught:
         model.batch_generate(prompts, **how)
     assert str(caught.value).startswith(message)
-    assert passes.lengths == []
+    assert noted.lengths == []
 
 
 def test_where_nothing_is_left_to_draw(model: Model) -> None:

@@ -67,7 +67,7 @@ def test_common_prefix_reuse_equals_fresh(tiny_models: TinyModels, dtype: str) -
     @settings(max_examples=10, deadline=None)
     @given(st.lists(some_ids, min_size=2, max_size=4), st.integers(0, 12))
     def check(prompts: list[list[int]], shared: int) -> None:
-        session = Session(network, model.kv_cache())
+        session = Session(model._passes, model.kv_cache())
         for prompt in [*prompts, prompts[-1]]:  # the last is wholly cached
             ids = prompts[0][:shared] + prompt
             got = session.prefill(ids, dtype)

@@ -50,7 +50,7 @@ def model(
 
 def fresh(model: Model, ids: list[int]) -> np.ndarray:
     """Logits of the last token, and a cache that never held anything else."""
-    return Session(model._network, model.kv_cache()).prefill(ids, model.dtype)  # type: ignore[attr-defined]
+    return Session(model._passes, model.kv_cache()).prefill(ids, model.dtype)  # type: ignore[attr-defined]
 
 
 def last_of(model: Model, ids: list[int], cache: KVCache) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_cut_forked_and_appended_is_as_if_just_given(model: Model) -> None:
 
 
 def test_what_is_shared_with_the_last_prompt_is_reused_where_it_can_be(model: Model) -> None:
-    session = Session(model._network, model.kv_cache())  # type: ignore[attr-defined]
+    session = Session(model._passes, model.kv_cache())  # type: ignore[attr-defined]
     beginning = random_ids(1, 900, 30)
     for length in (900, 890, 300, 880):
         ids = [*beginning[:length], 3, 4]

@@ -9,8 +9,8 @@ import pytest
 from loading import TinyModels
 
 import lapwing
-from lapwing.engine import session
 from lapwing.engine.causal import CausalModel
+from lapwing.engine.passes import Passes
 
 PROMPT = list(range(1, 20))
 TOKENS = 30
@@ -35,15 +35,15 @@ def test_tokens_before_and_after(
         assert isinstance(model, CausalModel)
         stream = model.stream(PROMPT, max_tokens=TOKENS, ignore_eos=True, dtype=first)
         prefilled = []
-        with mock.patch.object(session, "_passes", side_effect=session._passes) as passes:
+        with mock.patch.object(Passes, "run", autospec=True, side_effect=Passes.run) as runs:
             for at, _ in enumerate(stream, start=1):
                 if at == 11:
                     stream.switch(then)
-            prefilled = [call.args[0] for call in passes.call_args_list]
+            prefilled = [len(call.args[1][0]) for call in runs.call_args_list]
         result = stream.result
         assert result.tokens == by_hand(model, [first] * 11 + [then] * (TOKENS - 11))
         assert result.tokens[:11] == by_hand(model, [first] * 11)
-    assert prefilled == [[len(PROMPT)], *[[1]] * (TOKENS - 1)]  # the prompt ran once
+    assert prefilled == [len(PROMPT), *[1] * (TOKENS - 1)]  # the prompt ran once
     (switch,) = result.precision_switches
     assert (switch.token, switch.dtype, switch.reason) == (11, then, "asked for")
     assert result.dtype == then

@@ -15,6 +15,7 @@ from lapwing import backends
 from lapwing.advise.slowdown import Measurements
 from lapwing.backends.base import Backend, Layout, Matrix
 from lapwing.backends.reference import PlaneMatrix, ReferenceBackend
+from lapwing.engine.passes import Passes
 from lapwing.engine.session import Session
 from lapwing.layers.ops import Ops
 from lapwing.models.registry import build_decoder
@@ -78,7 +79,10 @@ class _Timeline:
         network = build_decoder(self._checkpoint, self._ops)
         for parameter in self._ops.parameters:
             parameter.load()
-        self._session = Session(network, network.kv_cache(WARM_UP_TOKENS + ROUNDS * BLOCK_TOKENS))
+        self._session = Session(
+            Passes(network, backend),
+            network.kv_cache(WARM_UP_TOKENS + ROUNDS * BLOCK_TOKENS),
+        )
         self._session.feed(range(1, 1 + WARM_UP_TOKENS), DTYPE)
         self.bytes_per_token = sum(p.bytes_per_token(DTYPE) for p in self._ops.parameters)
 

@@ -97,6 +97,33 @@ class HeadNorms(NamedTuple):
     eps: float
 
 
+class RecordedPass(Protocol):
+    """The operations of one pass, to be run again for other tokens."""
+
+    def run(
+        self,
+        numbers: Sequence[Sequence[int]] | Sequence[Ids],
+        lengths: Sequence[int],
+        stores: Sequence[KVStore],
+    ) -> Floats | None:
+        """The result; None where the pass does not hold for these tokens: nothing was done then.
+
+        numbers: what it was recorded with, of these tokens, each [T].
+        """
+        ...
+
+
+class Recording(Protocol):
+    """While it is entered, what this thread computes is written down."""
+
+    def __enter__(self) -> object: ...
+    def __exit__(self, *error: object) -> None: ...
+
+    def finish(self, result: Floats) -> RecordedPass | None:
+        """The pass that ends in `result`; None if it used arrays that came from elsewhere."""
+        ...
+
+
 class Backend(Protocol):
     """Makes matrices and caches, and computes with them."""
 
@@ -137,6 +164,14 @@ class Backend(Protocol):
 
         windows: of each layer, how many positions a token sees, itself included; 0 for all. None
         at all: every layer sees everything.
+        """
+        ...
+
+    def record(self, numbers: Sequence[Ids], lengths: Sequence[int]) -> Recording | None:
+        """For a pass over tokens of these ids, positions and the like; None: not on this backend.
+
+        Such a pass depends on nothing else that changes: every array it uses is one of its
+        weights, `numbers`, or made by one of its operations.
         """
         ...
 

@@ -17,6 +17,8 @@ from lapwing.backends.base import (
     KVStore,
     Layout,
     Matrix,
+    RecordedPass,
+    Recording,
 )
 from lapwing.quant import scheme
 
@@ -54,6 +56,45 @@ class PlaneMatrix:
         self.base_bytes = handle.base.nbytes + handle.factors.nbytes
         self.refine_bytes = handle.refine.nbytes if handle.has_refine else 0
         self.owned_bytes = self.base_bytes + self.refine_bytes if owned else 0
+
+
+class CpuRecordedPass:
+    """Runs in one call, with Python's lock let go once."""
+
+    def __init__(self, handle: _native.RecordedPass, context: _native.Context) -> None:
+        self._handle, self._context = handle, context
+
+    def run(
+        self,
+        numbers: Sequence[Sequence[int]] | Sequence[Ids],
+        lengths: Sequence[int],
+        stores: Sequence[KVStore],
+    ) -> Floats | None:
+        """See RecordedPass."""
+        caches = cast("Sequence[_native.KVCache]", stores)
+        return self._handle.run(self._context, numbers, lengths, caches)
+
+
+class CpuRecording:
+    """Of the thread that enters it."""
+
+    def __init__(
+        self, context: _native.Context, numbers: Sequence[Ids], lengths: Sequence[int]
+    ) -> None:
+        self._context = context
+        self._handle = _native.Recording(numbers, lengths)
+
+    def __enter__(self) -> object:
+        self._handle.begin()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._handle.end()
+
+    def finish(self, result: Floats) -> RecordedPass | None:
+        """See Recording."""
+        handle = self._handle.finish(result)
+        return None if handle is None else CpuRecordedPass(handle, self._context)
 
 
 class CpuBackend:
@@ -124,6 +165,10 @@ class CpuBackend:
     ) -> KVStore:
         """See Backend."""
         return _native.KVCache(layers, kv_heads, head_dim, capacity, dtype, windows)
+
+    def record(self, numbers: Sequence[Ids], lengths: Sequence[int]) -> Recording | None:
+        """See Backend."""
+        return CpuRecording(self._context, numbers, lengths)
 
     def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids], scale: float = 1.0) -> Floats:
         """See Backend."""

@@ -21,6 +21,7 @@ from lapwing.backends.base import (
     KVStore,
     Layout,
     Matrix,
+    Recording,
 )
 from lapwing.quant import scheme
 from lapwing.quant.convert import to_f32
@@ -203,6 +204,10 @@ class ReferenceBackend:
             return matrix.read(precision)[rows]
         dense = cast(DenseMatrix, matrix)
         return to_f32(dense.data[rows], dense.dtype)
+
+    def record(self, numbers: Sequence[Ids], lengths: Sequence[int]) -> Recording | None:
+        """NumPy's calls are not written down."""
+        return None
 
     def embed(self, tables: Sequence[Matrix], ids: Sequence[Ids], scale: float = 1.0) -> Floats:
         """See Backend."""

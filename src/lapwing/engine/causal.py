@@ -18,9 +18,10 @@ from lapwing.engine.generate import TextStream, decode
 from lapwing.engine.inputs import Rows, checked_ids, whole_numbers
 from lapwing.engine.logprobs import no_spelling, spelling
 from lapwing.engine.model import Ids, Loaded, Model
+from lapwing.engine.passes import Passes
 from lapwing.engine.request import GenerationRequest, canonical
 from lapwing.engine.result import GenerationResult
-from lapwing.engine.session import Session, run, run_layers
+from lapwing.engine.session import Session
 from lapwing.errors import RequestError
 from lapwing.layers.kv_cache import KVCache
 from lapwing.models.base import LanguageModel
@@ -46,6 +47,7 @@ class CausalModel(Model):
     def __init__(self, loaded: Loaded, network: LanguageModel, eos: frozenset[int]) -> None:
         super().__init__(loaded, network.config)
         self._network, self._eos = network, eos
+        self._passes = Passes(network, loaded.backend)
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
@@ -74,8 +76,9 @@ class CausalModel(Model):
         n_layers = self._first_layers(layers)
         rows = Rows.of(input_ids, None)
         sequences = [self._checked(ids) for ids in rows.tokens()]
-        network, precision = self._loaded(), self._precision(dtype)
-        parts = [run_layers(network, ids, precision, n_layers) for ids in sequences]
+        self._check_open()
+        precision = self._precision(dtype)
+        parts = [self._passes.run_layers(ids, precision, n_layers) for ids in sequences]
         return rows.spread(parts, parts[0].shape[1])
 
     def _first_layers(self, layers: range) -> int:
@@ -103,7 +106,9 @@ class CausalModel(Model):
         network, precision = self._loaded(), self._precision(dtype)
         present = [i for i, ids in enumerate(sequences) if ids]
         caches = [network.kv_cache(len(sequences[i])) for i in present]
-        packed = run(network, [sequences[i] for i in present], caches, precision, last_only=False)
+        packed = self._passes.run(
+            [sequences[i] for i in present], caches, precision, last_only=False
+        )
         V = self.config.vocab_size
         logits = [np.empty((0, V), np.float32)] * len(sequences)
         for i, values in zip(present, packed, strict=True):
@@ -127,11 +132,14 @@ class CausalModel(Model):
             ids = ids[0]
         if ids.ndim != 1 or ids.size == 0:
             raise RequestError(f"input_ids: expected [L] with L ≥ 1, got shape {list(ids.shape)}")
-        network, precision = self._loaded(), self._precision(dtype)
+        self._check_open()
+        precision = self._precision(dtype)
         cache = self.kv_cache() if cache is None else cache
         self._check_cache(cache)
         sequence = self._checked(ids.tolist(), cache)
-        logits = run(network, [sequence], [cache], precision, last_only=last_only)[0]
+        logits = self._passes.run(
+            [sequence], [cache], precision, last_only=last_only or len(sequence) == 1
+        )[0]
         return logits, cache
 
     # Text.
@@ -234,8 +242,7 @@ class CausalModel(Model):
         )
 
     def _session(self, answer: Answer) -> Session:
-        network = self._loaded()
-        return Session(network, network.kv_cache(answer.capacity))
+        return Session(self._passes, self._loaded().kv_cache(answer.capacity))
 
     def _describe(self, **values: Any) -> GenerationResult:
         values["timings"] = replace(values["timings"], load_s=self.load_s)
@@ -249,6 +256,9 @@ class CausalModel(Model):
                 "Give at least one token."
             )
         return self._checked([bos])
+
+    def _forget_passes(self) -> None:
+        self._passes.forget()
 
     def _loaded(self) -> LanguageModel:
         self._check_open()
@@ -333,7 +343,7 @@ class CausalModel(Model):
                 f"cache: the conversation ({len(ids)} tokens) and its answer "
                 f"({answer.capacity - len(ids)}) exceed its {cache.capacity} positions"
             )
-        return TextStream(answer, Session(self._loaded(), cache), self._precision)
+        return TextStream(answer, Session(self._passes, cache), self._precision)
 
     @property
     def _ends_of_turn(self) -> frozenset[int]:

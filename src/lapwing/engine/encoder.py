@@ -10,7 +10,7 @@ import numpy as np
 
 from lapwing.backends.base import Floats
 from lapwing.engine.encoder_heads import HeadedEncoder, at_least_one, sequences_of
-from lapwing.engine.encoding import batch_limit, run_passes, tokens_of_a_pass
+from lapwing.engine.encoding import batch_limit, tokens_of_a_pass
 from lapwing.engine.model import Loaded
 from lapwing.engine.read_ahead import tokenized_windows
 from lapwing.engine.result import EmbeddedTexts
@@ -90,7 +90,8 @@ class EncoderModel(HeadedEncoder):
         """
         if isinstance(texts, str):
             raise RequestError("texts: expected several, got one str; put it in a list")
-        network, precision = self._loaded(), self._precision(dtype)
+        self._check_open()
+        precision = self._precision(dtype)
         limit, prompt = self._limit(max_length), self._prompt(prompt_name)
         max_sequences = batch_limit(batch_size)
         if not self._sentence.modules.found:
@@ -123,7 +124,7 @@ class EncoderModel(HeadedEncoder):
                     )
             vectors = np.empty((len(encoded), self.embedding_size), np.float32)
             sequences = sequences_of(encoded, max_tokens, max_sequences)
-            for group, h, step in run_passes(network, sequences, precision):
+            for group, h, step in self._passes.run(sequences, precision):
                 vectors[group] = self._sentence(h, step, normalize=normalize)
             counts = [len(text.ids) for text in encoded]
             yield EmbeddedTexts(start, vectors, counts, truncated)

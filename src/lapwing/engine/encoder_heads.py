@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lapwing.backends.base import Floats
-from lapwing.engine.encoding import Sequences, run_passes, tokens_of_a_pass
+from lapwing.engine.encoding import EncoderPasses, Sequences, tokens_of_a_pass
 from lapwing.engine.inputs import Rows, checked_ids, whole_numbers
 from lapwing.engine.model import Loaded, Model, Text
 from lapwing.engine.result import EncoderOutput, Filling, Label, Ranked
@@ -31,6 +31,7 @@ class HeadedEncoder(Model):
     def __init__(self, loaded: Loaded, network: Encoder) -> None:
         super().__init__(loaded, network.config)
         self._network = network
+        self._passes = EncoderPasses(network, loaded.backend)
         masked, labelled = network.masked_head is not None, network.label_head is not None
         self.verbs = (
             "embed",
@@ -59,7 +60,7 @@ class HeadedEncoder(Model):
         hidden = [np.empty((0, D), np.float32)] * len(rows.ids)
         pooled = np.zeros((len(rows.ids), D), np.float32)
         pooler = self._network.pooler
-        for group, h, step in run_passes(self._loaded(), sequences, self._precision(dtype)):
+        for group, h, step in self._run(sequences, dtype):
             for i, part in zip(group, _split(h, step), strict=True):
                 hidden[i] = part
             if pooler is not None:
@@ -88,7 +89,7 @@ class HeadedEncoder(Model):
             return labelled[0] if rows.single else labelled
         head, V = self._masked_head(), self.config.vocab_size
         parts = [np.empty((0, V), np.float32)] * len(rows.ids)
-        for group, h, step in run_passes(self._loaded(), sequences, self._precision(dtype)):
+        for group, h, step in self._run(sequences, dtype):
             for i, part in zip(group, _split(head(h, step), step), strict=True):
                 parts[i] = part
         return rows.spread(parts, V)
@@ -124,7 +125,7 @@ class HeadedEncoder(Model):
                 f"{self.context_length}"
             )
         sequences = sequences_of([encoded], self.context_length)
-        ((_, h, step),) = run_passes(self._loaded(), sequences, self._precision(dtype))
+        ((_, h, step),) = self._run(sequences, dtype)
         probabilities = softmax(head(np.ascontiguousarray(h[at]), step))  # [masks, V]
         return [
             [
@@ -183,7 +184,7 @@ class HeadedEncoder(Model):
         """[sequences, labels]."""
         head = self._label_head()
         logits = np.zeros((len(sequences.ids), len(self.config.labels)), np.float32)
-        for group, h, step in run_passes(self._loaded(), sequences, self._precision(dtype)):
+        for group, h, step in self._run(sequences, dtype):
             logits[group] = head(self._first(h, step), step)
         return logits
 
@@ -193,9 +194,14 @@ class HeadedEncoder(Model):
 
     # Checks.
 
-    def _loaded(self) -> Encoder:
+    def _run(
+        self, sequences: Sequences, dtype: str | None
+    ) -> Iterator[tuple[list[int], Floats, EncoderPass]]:
         self._check_open()
-        return self._network
+        return self._passes.run(sequences, self._precision(dtype))
+
+    def _forget_passes(self) -> None:
+        self._passes.forget()
 
     def _label_head(self) -> Head:
         if self._network.label_head is None:
@@ -258,7 +264,7 @@ class HeadedEncoder(Model):
 def sequences_of(
     encoded: Sequence[Encoded], max_tokens: int, max_sequences: int | None = None
 ) -> Sequences:
-    """Texts for `run_passes`."""
+    """Texts for `EncoderPasses`."""
     return Sequences(
         [text.ids for text in encoded],
         [text.type_ids for text in encoded],

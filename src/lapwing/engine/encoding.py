@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lapwing.backends.base import Floats, Ids
+from lapwing.backends.base import Backend, Floats, Ids
+from lapwing.engine.recorded import RecordedPasses
 from lapwing.errors import RequestError
 from lapwing.layers.step import EncoderPass, packed
 from lapwing.models.base import Encoder, EncoderConfig
@@ -45,19 +46,38 @@ def batch_limit(batch_size: int | str) -> int | None:
     return batch_size
 
 
-def run_passes(
-    encoder: Encoder, sequences: Sequences, precision: str
-) -> Iterator[tuple[list[int], Floats, EncoderPass]]:
-    """(indices of sequences, their h [T, D] end to end, the pass); empty sequences are left out."""
-    for group in plan_passes([len(ids) for ids in sequences.ids], sequences):
-        step = EncoderPass(
-            ids=packed([sequences.ids[i] for i in group]),
-            positions=_positions(encoder.config, [sequences.ids[i] for i in group]),
-            lengths=[len(sequences.ids[i]) for i in group],
-            precision=precision,
-            token_types=packed([sequences.type_ids[i] for i in group]),
+class EncoderPasses:
+    """Of one loaded encoder."""
+
+    def __init__(self, network: Encoder, backend: Backend) -> None:
+        self._network, self._recorded = network, RecordedPasses(backend)
+
+    def forget(self) -> None:
+        """Before weights are given up: no pass that was recorded holds on to them."""
+        self._recorded.forget()
+
+    def run(
+        self, sequences: Sequences, precision: str
+    ) -> Iterator[tuple[list[int], Floats, EncoderPass]]:
+        """(indices of sequences, their h [T, D] end to end, the pass); empty ones are left out."""
+        for group in plan_passes([len(ids) for ids in sequences.ids], sequences):
+            step = EncoderPass(
+                ids=packed([sequences.ids[i] for i in group]),
+                positions=_positions(self._network.config, [sequences.ids[i] for i in group]),
+                lengths=[len(sequences.ids[i]) for i in group],
+                precision=precision,
+                token_types=packed([sequences.type_ids[i] for i in group]),
+            )
+            yield group, self._hidden(step), step
+
+    def _hidden(self, step: EncoderPass) -> Floats:
+        numbers = (step.ids, step.positions, step.token_types)
+        h = self._recorded.again(step.precision, numbers, step.lengths)
+        if h is not None:
+            return h
+        return self._recorded.record(
+            step.precision, numbers, step.lengths, lambda: self._network(step)
         )
-        yield group, encoder(step), step
 
 
 def plan_passes(lengths: Sequence[int], limits: Sequences) -> list[list[int]]:

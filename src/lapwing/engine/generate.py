@@ -7,7 +7,7 @@ from itertools import islice
 
 from lapwing.engine.answer import Answer
 from lapwing.engine.result import GenerationResult, StreamChunk
-from lapwing.engine.session import Session, run
+from lapwing.engine.session import Session
 
 Turn = tuple[Answer, Session]  # an answer, and the timeline that it goes on on
 
@@ -30,8 +30,7 @@ def decode(turns: Iterable[Turn], at_once: int = 1) -> Iterator[tuple[Answer, li
             answer.settle()
         for precision in sorted({answer.precision for answer, _ in live}):
             group = [turn for turn in live if turn[0].precision == precision]
-            rows = run(
-                group[0][1].model,
+            rows = group[0][1].passes.run(
                 [answer.pending for answer, _ in group],
                 [session.cache for _, session in group],
                 precision,

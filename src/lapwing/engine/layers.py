@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lapwing.layers.parameter import Parameter
@@ -21,6 +21,7 @@ class LayerHandle:
 
     index: int | None
     parameters: tuple[Parameter, ...]
+    before_release: Callable[[], None]
 
     @property
     def loaded(self) -> bool:
@@ -39,22 +40,30 @@ class LayerHandle:
 
     def release(self) -> None:
         """Gives its memory back, and the pages of the file. Not beside a pass that uses it."""
+        self.before_release()
         for parameter in self.parameters:
             parameter.release()
 
 
-def layers_of(parameters: Sequence[Parameter]) -> tuple[LayerHandle, ...]:
+def layers_of(
+    parameters: Sequence[Parameter], before_release: Callable[[], None]
+) -> tuple[LayerHandle, ...]:
     """By the numbers in the names of their tensors."""
     groups: dict[int, list[Parameter]] = {}
     for parameter in parameters:
         found = _LAYER.search(parameter.tensor.name)
         if found:
             groups.setdefault(int(found[1]), []).append(parameter)
-    return tuple(LayerHandle(index, tuple(groups[index])) for index in sorted(groups))
+    return tuple(
+        LayerHandle(index, tuple(groups[index]), before_release) for index in sorted(groups)
+    )
 
 
-def outside_of(parameters: Sequence[Parameter]) -> tuple[LayerHandle, LayerHandle]:
+def outside_of(
+    parameters: Sequence[Parameter], before_release: Callable[[], None]
+) -> tuple[LayerHandle, LayerHandle]:
     """What comes before the first layer, and what comes after the last; in the order of use."""
     numbered = [at for at, p in enumerate(parameters) if _LAYER.search(p.tensor.name)]
     first, last = (numbered[0], numbered[-1] + 1) if numbered else (len(parameters),) * 2
-    return LayerHandle(None, tuple(parameters[:first])), LayerHandle(None, tuple(parameters[last:]))
+    before, behind = tuple(parameters[:first]), tuple(parameters[last:])
+    return LayerHandle(None, before, before_release), LayerHandle(None, behind, before_release)

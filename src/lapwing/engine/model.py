@@ -155,17 +155,17 @@ class Model:
     @cached_property
     def layers(self) -> tuple[LayerHandle, ...]:
         """What each layer holds, to be loaded and given up apart."""
-        return layers_of(self.parameters)
+        return layers_of(self.parameters, self._forget_passes)
 
     @cached_property
     def embedding(self) -> LayerHandle:
         """What comes before the first layer; a tied head is in it."""
-        return outside_of(self.parameters)[0]
+        return outside_of(self.parameters, self._forget_passes)[0]
 
     @cached_property
     def head(self) -> LayerHandle:
         """What comes behind the last layer: the final norm, and a head of its own."""
-        return outside_of(self.parameters)[1]
+        return outside_of(self.parameters, self._forget_passes)[1]
 
     def estimate_memory_usage(self) -> int:
         """Bytes of the weights as held: every tensor counted, a tied one once; no cache."""
@@ -315,6 +315,9 @@ class Model:
 
     # End of life.
 
+    def _forget_passes(self) -> None:
+        """Before weights are given up: what was recorded must not hold on to them."""
+
     def close(self) -> None:
         """Frees weights and unmaps files; a second call does nothing."""
         if not self._open:
@@ -325,6 +328,7 @@ class Model:
         original = self.__dict__.get("_original")
         if original is not None:
             original.close()
+        self._forget_passes()
         for parameter in self.parameters:
             parameter.close()
         self._checkpoint.close()

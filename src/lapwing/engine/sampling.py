@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,16 @@ class Sampling:
     min_p: float = 0.0
     typical_p: float = 1.0
     seed: int | None = None
+
+    @cached_property
+    def penalties(self) -> list[tuple[Callable[..., Logits], Any]]:
+        """Those that change anything, with their values."""
+        defaults = self.__dataclass_fields__
+        return [
+            (penalize, getattr(self, name))
+            for name, penalize in PENALTIES
+            if getattr(self, name) and getattr(self, name) != defaults[name].default
+        ]
 
 
 class History:
@@ -186,22 +197,22 @@ class Sampler:
 def choose(logits: Floats, sampling: Sampling, history: History, rng: np.random.Generator) -> int:
     """One token of logits [V]. Raises RequestError for NaN, and where no token is left."""
     best = int(logits.argmax())  # NaN wins an argmax
-    if not np.isfinite(logits[best]):
+    if not math.isfinite(logits[best]):
         raise RequestError(
             f"logits: the largest is {logits[best]} at {best}; the model's arithmetic overflowed. "
             "Try dtype='f32'."
         )
     row: Logits = logits
-    for name, penalize in PENALTIES:
-        row = penalize(row, getattr(sampling, name), history)
+    for penalize, value in sampling.penalties:
+        row = penalize(row, value, history)
     if row is not logits:
         best = int(row.argmax())
-    if not np.isfinite(row[best]):
-        raise RequestError(
-            f"logits: after penalties and logit_bias the largest is {row[best]} at {best}. Ban "
-            f"fewer tokens, or take a repetition_penalty nearer to 1 than "
-            f"{sampling.repetition_penalty:g}."
-        )
+        if not math.isfinite(row[best]):
+            raise RequestError(
+                f"logits: after penalties and logit_bias the largest is {row[best]} at {best}. Ban "
+                f"fewer tokens, or take a repetition_penalty nearer to 1 than "
+                f"{sampling.repetition_penalty:g}."
+            )
     if sampling.temperature == 0:
         return best
     for name, change in FILTERS:

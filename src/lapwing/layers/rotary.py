@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,15 @@ class Rotary:
         self._backend, self._frequencies = backend, frequencies
         self._tables: dict[bytes, Matrix] = {}
 
+    def variant(self, capacities: Sequence[int]) -> bytes | None:
+        """Names the frequencies of sequences that may become so long; None: not one for all."""
+        keys = {self._frequencies(capacity)[0].tobytes() for capacity in set(capacities)}
+        return keys.pop() if len(keys) == 1 else None
+
     def __call__(self, step: Step) -> Floats:
         """Of the step's tokens: [T, 2·half], cosines then sines."""
         capacities = [cache.capacity for cache in step.caches]
-        if len(set(capacities)) == 1:
+        if self.variant(capacities) is not None:
             return self._rows(capacities[0], step.positions)
         borders = np.cumsum(step.lengths)[:-1]
         pieces = np.split(step.positions, borders)

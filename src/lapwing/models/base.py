@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from lapwing.backends.base import Floats
@@ -46,6 +47,13 @@ class LanguageModel(Protocol):
 
     def logits(self, h: Floats, precision: str) -> Floats:
         """[T, D] → [T, V]."""
+        ...
+
+    def variant(self, capacities: Sequence[int]) -> Hashable:
+        """What a pass depends on beside its tokens: the same for passes of the same operations.
+
+        capacities: of the caches. None where they differ in what they ask for.
+        """
         ...
 
     @property

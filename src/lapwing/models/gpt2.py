@@ -6,7 +6,7 @@ unless the config says otherwise. Weights of linears are Conv1D: [in, out].
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,6 +126,10 @@ class GPT2:
     def known_extras(self) -> tuple[str, ...]:
         """Patterns of stored tensors that the model does not use."""
         return (*KNOWN_EXTRAS, *(["lm_head.weight"] if self.config.tie_word_embeddings else []))
+
+    def variant(self, capacities: Sequence[int]) -> Hashable:
+        """All passes are alike."""
+        return ()
 
     @property
     def cache_shape(self) -> CacheShape:

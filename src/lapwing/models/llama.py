@@ -8,7 +8,7 @@ qwen.py, smollm3.py. Names and defaults are those of transformers' `models/llama
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -306,6 +306,11 @@ class Llama:
     def known_extras(self) -> tuple[str, ...]:
         """Patterns of stored tensors that the model does not use."""
         return (*KNOWN_EXTRAS, *(["lm_head.weight"] if self.config.tie_word_embeddings else []))
+
+    def variant(self, capacities: Sequence[int]) -> Hashable:
+        """Frequencies may depend on how long a sequence may become."""
+        variants = tuple(rotary.variant(capacities) for rotary in self.rotaries)
+        return None if None in variants else variants
 
     @property
     def cache_shape(self) -> CacheShape:

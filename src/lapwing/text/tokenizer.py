@@ -139,7 +139,10 @@ class Tokenizer:
 
         if isinstance(self.raw.decoder, ByteLevel):
             return ByteStreamDecoder(lambda token_id: _token_bytes(token_of(token_id) or ""))
-        return WindowStreamDecoder(lambda ids: self.decode(ids, skip_special_tokens), token_of)
+        # Ids that `token_of` knows: nothing is left to be checked.
+        return WindowStreamDecoder(
+            lambda ids: self.raw.decode(ids, skip_special_tokens=skip_special_tokens), token_of
+        )
 
     @cached_property
     def _special_ids(self) -> frozenset[int]:

@@ -1,0 +1,137 @@
+// A pass written down and run again: buffers that are used again, rows that are pooled, what does
+// not belong to it.
+#include "check.hpp"
+#include "program.hpp"
+
+using namespace lapwing;
+using namespace lapwing::test;
+
+namespace {
+
+const Operation kNothing = [](const Frame&) {};
+
+// Two tokens of an embedding of width 4, and what stands for their ids.
+struct Pass {
+  std::vector<int64_t> ids = {1, 2};
+  std::vector<float> embedded = std::vector<float>(8);
+  Program program{{ids.data()}, {1, 1}};
+
+  Pass() {
+    program.add({.ids = {ids.data()}, .id_limits = {5}, .out = embedded.data(), .width = 4},
+                [](const Frame& f) {
+                  for (size_t t = 0; t < f.rows; ++t)
+                    for (size_t i = 0; i < 4; ++i)
+                      f.out[t * 4 + i] = static_cast<float>(f.ids[0][t] * 10 + int64_t(i));
+                });
+  }
+};
+
+std::vector<float> run(Program& program, const std::vector<int64_t>& ids,
+                       const std::vector<size_t>& lengths) {
+  Context context(1, "generic");
+  const std::vector<std::span<const int64_t>> numbers = {ids};
+  const PassInputs inputs{numbers, lengths, {}};
+  Guarded<float> out(program.rows(inputs) * program.width());
+  program.run(context, inputs, out.data());
+  CHECK(out.tail_untouched());
+  return {out.data(), out.data() + program.rows(inputs) * program.width()};
+}
+
+// y = x + 1, then y = 2·y in place, then out = y + x: x must outlive both.
+void test_buffers_outlive_their_last_reader() {
+  Pass pass;
+  std::vector<float> plus(8), sum(8);
+  const float *x = pass.embedded.data(), *y = plus.data();
+  pass.program.add({.in = {x}, .out = y, .width = 4}, [](const Frame& f) {
+    for (size_t i = 0; i < f.rows * 4; ++i) f.out[i] = f.in[0][i] + 1;
+  });
+  pass.program.add({.in = {y}, .out = y, .width = 4}, [](const Frame& f) {
+    for (size_t i = 0; i < f.rows * 4; ++i) f.out[i] *= 2;
+  });
+  pass.program.add({.in = {y, x}, .out = sum.data(), .width = 4}, [](const Frame& f) {
+    for (size_t i = 0; i < f.rows * 4; ++i) f.out[i] = f.in[0][i] + f.in[1][i];
+  });
+  CHECK(pass.program.finish(sum.data()));
+  CHECK(pass.program.operations() == 4);
+  for (const std::vector<int64_t>& ids : {std::vector<int64_t>{3}, {0, 4, 2}, {1}}) {
+    const auto out = run(pass.program, ids, {ids.size()});
+    CHECK(out.size() == ids.size() * 4);
+    for (size_t i = 0; i < out.size(); ++i) {
+      const auto value = static_cast<float>(ids[i / 4] * 10) + static_cast<float>(i % 4);
+      CHECK(out[i] == 2 * (value + 1) + value);
+    }
+  }
+}
+
+// From tokens to sequences: rows behind a pooling are as many as there are sequences.
+void test_pooled_rows() {
+  Pass pass;
+  const std::vector<size_t> lengths = {1, 1};
+  std::vector<float> pooled(8), doubled(8);
+  pass.program.add({.in = {pass.embedded.data()},
+                    .lengths = lengths,
+                    .out = pooled.data(),
+                    .width = 4,
+                    .pooled = true},
+                   [](const Frame& f) {
+                     size_t t = 0;
+                     for (size_t s = 0; s < f.lengths.size(); ++s) {
+                       t += f.lengths[s];
+                       std::copy_n(f.in[0] + (t - 1) * 4, 4, f.out + s * 4);
+                     }
+                   });
+  pass.program.add({.in = {pooled.data()}, .out = doubled.data(), .width = 4}, [](const Frame& f) {
+    CHECK(f.rows == f.lengths.size());
+    for (size_t i = 0; i < f.rows * 4; ++i) f.out[i] = 2 * f.in[0][i];
+  });
+  CHECK(pass.program.finish(doubled.data()));
+  const auto out = run(pass.program, {0, 1, 2, 3, 4}, {2, 3});
+  CHECK(out.size() == 8);
+  CHECK(out[0] == 20 && out[4] == 80 && out[7] == 86);
+}
+
+void test_ids_have_limits() {
+  Pass pass;
+  CHECK(pass.program.finish(pass.embedded.data()));
+  const std::vector<size_t> lengths = {1};
+  for (const int64_t id : {int64_t{-1}, int64_t{5}, INT64_MAX, INT64_MIN}) {
+    const std::vector<int64_t> ids = {id};
+    const std::vector<std::span<const int64_t>> numbers = {ids};
+    CHECK(!pass.program.fits({numbers, lengths, {}}));
+  }
+  const std::vector<int64_t> ids = {4};
+  const std::vector<std::span<const int64_t>> numbers = {ids};
+  CHECK(pass.program.fits({numbers, lengths, {}}));
+}
+
+void test_what_does_not_belong() {
+  std::vector<float> strange(8), out(8);
+  const std::vector<int64_t> other = {1, 2};
+  const std::vector<size_t> lengths = {2};
+  const auto refused = [&](const Program::Step& step) {
+    Pass pass;
+    pass.program.add(step, kNothing);
+    return !pass.program.finish(out.data());
+  };
+  CHECK(refused({.in = {strange.data()}, .out = out.data(), .width = 4}));
+  CHECK(refused({.ids = {other.data()}, .id_limits = {5}, .out = out.data(), .width = 4}));
+  Pass pass;
+  pass.program.add(
+      {.in = {pass.embedded.data()}, .lengths = lengths, .out = out.data(), .width = 4}, kNothing);
+  CHECK(!pass.program.finish(out.data()));  // lengths of another pass
+  Pass early;
+  early.program.add({.in = {early.embedded.data()}, .out = out.data(), .width = 4}, kNothing);
+  CHECK(!early.program.finish(early.embedded.data()));  // not the last operation's
+  Program empty({other.data()}, {1, 1});
+  CHECK(!empty.finish(out.data()));
+}
+
+}  // namespace
+
+int main() {
+  test_buffers_outlive_their_last_reader();
+  test_pooled_rows();
+  test_ids_have_limits();
+  test_what_does_not_belong();
+  return report("program");
+}

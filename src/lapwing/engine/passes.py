@@ -1,0 +1,136 @@
+"""Passes of a language model: tokens of several sequences in, logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from lapwing.backends.base import Backend, Floats
+from lapwing.engine.recorded import RecordedPasses
+from lapwing.layers.kv_cache import KVCache
+from lapwing.layers.step import Step
+from lapwing.models.base import LanguageModel
+
+# Tokens of one pass: bounds the memory of activations and the time between two chances to stop.
+CHUNK_TOKENS = 256
+MOST_VARIANTS = 64  # that are remembered
+
+
+class Passes:
+    """Of one loaded model, by several sessions at once."""
+
+    def __init__(self, network: LanguageModel, backend: Backend) -> None:
+        self.network, self._backend = network, backend
+        self._recorded = RecordedPasses(backend)
+        self._variants: dict[tuple[int, ...], Hashable] = {}  # by the capacities of caches
+
+    def forget(self) -> None:
+        """Before weights are given up: no pass that was recorded holds on to them."""
+        self._recorded.forget()
+
+    def run(
+        self,
+        sequences: Sequence[Sequence[int]],
+        caches: Sequence[KVCache],
+        precision: str,
+        *,
+        last_only: bool,
+    ) -> list[Floats]:
+        """Appends each sequence to its cache → logits of each, [L, V], or [1, V] with `last_only`.
+
+        Works in passes of at most CHUNK_TOKENS, packed over sequences; how they are cut changes no
+        bit.
+        """
+        lengths = [len(ids) for ids in sequences]
+        if last_only and 0 < sum(lengths) <= CHUNK_TOKENS and all(lengths):
+            logits = self._last_logits(sequences, caches, precision)
+            return [logits[at : at + 1] for at in range(len(lengths))]
+        rows: list[list[Floats]] = [[] for _ in sequences]
+        for group in _cut(lengths):
+            pieces = [sequences[i][begin:end] for i, begin, end in group]
+            used = [caches[i] for i, _, _ in group]
+            complete = [at for at, (i, _, end) in enumerate(group) if end == len(sequences[i])]
+            if not last_only:
+                step = Step.of(pieces, used, precision)
+                logits = self.network.logits(self.network(step), precision)
+                parts = np.split(logits, np.cumsum(step.lengths)[:-1])
+                for (i, _, _), part in zip(group, parts, strict=True):
+                    rows[i].append(part)
+                continue
+            if len(complete) == len(group):
+                logits = self._last_logits(pieces, used, precision)
+            else:
+                step = Step.of(pieces, used, precision)
+                h = self.network(step)
+                if not complete:
+                    continue
+                ends = np.cumsum(step.lengths)
+                logits = self.network.logits(h[ends[complete] - 1], precision)
+            for at, row in enumerate(complete):
+                rows[group[row][0]].append(logits[at : at + 1])
+        return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in rows]
+
+    def _last_logits(
+        self, pieces: Sequence[Sequence[int]], caches: Sequence[KVCache], precision: str
+    ) -> Floats:
+        """Logits behind the last token of each piece [B, V]; recorded, where that can be."""
+        variant = self._variant(tuple([cache.capacity for cache in caches]))
+        key = (precision, variant)
+        if variant is not None:
+            ids, positions, lengths = list[int](), list[int](), list[int]()
+            for piece, cache in zip(pieces, caches, strict=True):
+                begin, count = cache.length, len(piece)
+                ids += piece
+                positions += range(begin, begin + count)
+                lengths.append(count)
+            stores = [cache.store for cache in caches]
+            logits = self._recorded.again(key, (ids, positions), lengths, stores)
+            if logits is not None:
+                for piece, cache in zip(pieces, caches, strict=True):
+                    cache.advance(piece)
+                return logits
+        step = Step.of(pieces, caches, precision)
+
+        def run() -> Floats:
+            # The head is the largest matrix: it is read once for all, and for the last rows alone.
+            last = self._backend.pool(self.network(step), step.lengths, "lasttoken")
+            return self.network.logits(last, precision)
+
+        if variant is None:
+            return run()
+        return self._recorded.record(key, (step.ids, step.positions), step.lengths, run)
+
+    def _variant(self, capacities: tuple[int, ...]) -> Hashable:
+        variant = self._variants.get(capacities, self)
+        if variant is self:
+            variant = self.network.variant(capacities)
+            kept = self._variants if len(self._variants) < MOST_VARIANTS else {}
+            self._variants = {**kept, capacities: variant}  # replaced whole: threads read it
+        return variant
+
+    def run_layers(self, ids: Sequence[int], precision: str, n_layers: int) -> Floats:
+        """One sequence through the first layers → h [L, D]; in passes, on a cache of its own."""
+        cache, parts = self.network.kv_cache(len(ids)), []
+        for begin in range(0, len(ids), CHUNK_TOKENS):
+            step = Step.of([ids[begin : begin + CHUNK_TOKENS]], [cache], precision)
+            parts.append(self.network.hidden(step, n_layers))
+            step.finish()
+        return np.concatenate(parts)
+
+
+def _cut(lengths: Sequence[int]) -> list[list[tuple[int, int, int]]]:
+    """Passes of (sequence, begin, end), each of at most CHUNK_TOKENS tokens."""
+    passes: list[list[tuple[int, int, int]]] = []
+    room = 0
+    for i, length in enumerate(lengths):
+        begin = 0
+        while begin < length:
+            if room == 0:
+                passes.append([])
+                room = CHUNK_TOKENS
+            end = min(length, begin + room)
+            passes[-1].append((i, begin, end))
+            room -= end - begin
+            begin = end
+    return passes

@@ -23,8 +23,6 @@ from benchmarks.measure.floors import FLOORS
 from benchmarks.peers import peers
 from benchmarks.peers.base import Peer, Runner, Target, Unavailable, Workload
 
-AT_LEAST_S = 0.1  # of a sample: a short run is repeated, and its mean counts
-
 
 class Worker:
     """One peer, at most one open model."""
@@ -78,7 +76,7 @@ class Worker:
         if self._work is None:
             raise RuntimeError("nothing is prepared")
         seconds = [self.runner.time(self._work)]
-        while sum(seconds) < AT_LEAST_S:
+        while sum(seconds) < self._work.at_least_s:
             seconds.append(self.runner.time(self._work))
         return {"seconds": sum(seconds) / len(seconds)}
 

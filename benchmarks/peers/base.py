@@ -53,6 +53,7 @@ class Workload:
     prefill: the first of `prompts`, from nothing to the logits of its last token.
     generate: `n_tokens` greedy ones after the first of `prompts`, prefill included.
     embed: all of `prompts` to one unit vector each.
+    at_least_s: of a sample; a shorter run is repeated for that long, and its mean counts.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Workload:
     prompts: tuple[tuple[int, ...], ...]
     steps: tuple[tuple[int, ...], ...] = ()
     n_tokens: int = 0
+    at_least_s: float = 0.1
 
     @property
     def units(self) -> int:

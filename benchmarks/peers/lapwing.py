@@ -27,6 +27,7 @@ class Lapwing(Peer):
 
     name = "lapwing"
     module = package = "lapwing"
+    imports = ("lapwing", "lapwing.engine.load")
 
     def build(self) -> str | None:
         from lapwing import _native

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "park.hpp"
+
 namespace lapwing {
 
 namespace {
@@ -35,7 +37,7 @@ void ThreadPool::set_threads(size_t threads) {
   if (threads == threads_ || getpid() != creator_pid_) return;
   stop_.store(true);
   wake_.fetch_add(1);
-  wake_.notify_all();
+  unpark(wake_);
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
   stop_.store(false);
@@ -62,16 +64,19 @@ void ThreadPool::run_erased(size_t pieces, Call call, const void* task) {
   const uint64_t number = (state_.load(std::memory_order_relaxed) >> 32) + 1;
   state_.store(number << 32 | 1);
   wake_.fetch_add(1);
-  if (asleep_.load() != 0) wake_.notify_all();
+  if (asleep_.load() != 0) unpark(wake_);
 
   take_pieces(0);
 
   const uint64_t joined = (state_.fetch_and(~uint64_t{1}) & 0xffffffffu) >> 1;
-  for (int spin = 0; left_.load() != joined; ++spin) {
-    if (spin < kSpins)
-      relax();
-    else
-      std::this_thread::yield();
+  for (int spin = 0; spin < kSpins && left_.load(std::memory_order_relaxed) != joined; ++spin)
+    relax();
+  // A worker was put aside for another program. Asleep, this thread keeps its claim to a processor
+  // and has one as soon as the worker is done; a spin or a yield would use the claim up.
+  if (left_.load() != joined) {
+    waiting_.store(true);
+    for (uint32_t left; (left = left_.load()) != joined;) park(left_, left);
+    waiting_.store(false);
   }
 }
 
@@ -94,6 +99,7 @@ void ThreadPool::work(size_t worker) {
     if (join_job(seen)) {
       take_pieces(worker);
       left_.fetch_add(1);
+      if (waiting_.load()) unpark(left_);
       continue;
     }
     int spin = 0;
@@ -103,7 +109,7 @@ void ThreadPool::work(size_t worker) {
     }
     if (spin < kSpins) continue;
     asleep_.fetch_add(1);
-    wake_.wait(ticket);
+    park(wake_, ticket);
     asleep_.fetch_sub(1);
   }
 }

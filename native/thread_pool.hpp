@@ -55,8 +55,9 @@ class ThreadPool {
   size_t pieces_ = 0;
   std::atomic<size_t> next_{0};
   std::atomic<uint64_t> state_{0};
-  std::atomic<uint32_t> left_{0};  // workers that joined this job and are done with it
-  std::atomic<uint32_t> wake_{0};  // changes with every job: what sleepers wait on
+  std::atomic<uint32_t> left_{0};     // workers that joined this job and are done with it
+  std::atomic<bool> waiting_{false};  // the caller sleeps until they are
+  std::atomic<uint32_t> wake_{0};     // changes with every job: what sleepers wait on
   std::atomic<uint32_t> asleep_{0};
   std::atomic<bool> stop_{false};
 };

@@ -23,7 +23,7 @@ from lapwing.engine.request import GenerationRequest, canonical
 from lapwing.engine.result import GenerationResult
 from lapwing.engine.session import Session
 from lapwing.errors import RequestError
-from lapwing.layers.kv_cache import KVCache
+from lapwing.layers.kv_cache import CacheShape, KVCache
 from lapwing.models.base import LanguageModel
 from lapwing.text.chat import ChatTemplate, checked_variables
 
@@ -53,6 +53,10 @@ class CausalModel(Model):
     def eos_token_ids(self) -> frozenset[int]:
         """Tokens that end a text; empty where the checkpoint names none."""
         return self._eos
+
+    @cached_property
+    def _cache_shape(self) -> CacheShape:
+        return self._network.cache_shape
 
     def kv_cache(self, capacity: int | None = None) -> KVCache:
         """An empty cache for one sequence; by default with room for the whole context."""
@@ -356,6 +360,7 @@ class CausalModel(Model):
         return frozenset() if token_id is None else frozenset({token_id})
 
     def _check_cache(self, cache: KVCache) -> None:
-        shape = self._loaded().cache_shape
-        if cache.shape != shape:
-            raise RequestError(f"cache: it was made for {cache.shape}; this model's is {shape}")
+        if cache.shape != self._cache_shape:
+            raise RequestError(
+                f"cache: it was made for {cache.shape}; this model's is {self._cache_shape}"
+            )

@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.measure import rows
 from benchmarks.measure.context import context
 from benchmarks.measure.rows import Results
+from benchmarks.models import CAUSAL, ENCODERS
 from benchmarks.peers import peers
 from benchmarks.session import Options, Session, say
 from benchmarks.suites import NAMES, suite
@@ -91,10 +92,15 @@ def options_of(arguments: argparse.Namespace) -> Options:
     if unknown:
         raise SystemExit(f"--peers: expected some of {', '.join(peers())}; got {unknown.pop()!r}")
     running = arguments.command == "run"
+    models = names(arguments.models) if running else None
+    unknown = set(models or ()) - {*CAUSAL, *ENCODERS}
+    if unknown:
+        known = ", ".join((*CAUSAL, *ENCODERS))
+        raise SystemExit(f"--models: expected some of {known}; got {unknown.pop()!r}")
     return Options(
         suite=arguments.suite if running else "",
         peers=chosen,
-        models=names(arguments.models) if running else None,
+        models=models,
         quantizations=names(arguments.quantizations) if running else None,
         rounds=(arguments.rounds or (3 if arguments.quick else 10)) if running else 0,
         threads=arguments.threads if running else 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.measure.floors import INSTRUCTION, peak_macs
+from benchmarks.measure.floors import INSTRUCTION, INSTRUCTIONS, MAPPINGS
 from benchmarks.models import Model
 from benchmarks.peers.base import Facts, Precision, Workload
 
@@ -30,24 +30,34 @@ def multiply_adds(model: Model, work: Workload) -> float:
     return total
 
 
+def bounds(work: Workload) -> tuple[str, ...]:
+    """Floors that are measured beside it."""
+    return MAPPINGS if work.kind in BY_BYTES else INSTRUCTIONS
+
+
 def floor_of(
     model: Model,
     work: Workload,
     precision: Precision,
     facts: Facts,
-    bandwidth: Mapping[str, float],
-    threads: int,
+    speeds: Mapping[str, float],
 ) -> tuple[float | None, str]:
     """(seconds, of what they are made); or (None, why that is not known).
 
-    bandwidth: bytes a second by kind of mapping.
+    speeds: bytes a second by kind of mapping, multiply-adds a second by instruction.
     """
     if work.kind in BY_BYTES:
         nbytes = bytes_read(model, work, facts)
         if nbytes is None:
             return None, "this runtime does not tell what it reads"
-        speed = bandwidth[facts.mapping]
+        if facts.mapping not in speeds:
+            return None, f"reading {facts.mapping} memory was not measured"
+        speed = speeds[facts.mapping]
         told = f"{nbytes / 1e6:.1f} MB from {facts.mapping} memory at {speed / 1e9:.1f} GB/s"
         return nbytes / speed, told
-    peak, told = peak_macs(INSTRUCTION[precision], threads)
-    return None if peak is None else multiply_adds(model, work) / peak, told
+    instruction = INSTRUCTION[precision]
+    if instruction not in speeds:
+        return None, f"the native core does not measure the peak of {instruction}"
+    macs, speed = multiply_adds(model, work), speeds[instruction]
+    told = f"{macs / 1e9:.2f} G multiply-adds by {instruction} at {speed / 1e9:.0f} G/s"
+    return macs / speed, told

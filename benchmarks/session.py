@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accounting import bytes_read, floor_of
+from benchmarks.accounting import bounds, bytes_read, floor_of
 from benchmarks.measure.client import Worker
-from benchmarks.measure.floors import FLOORS, MAPPINGS, SPAN_BYTES
+from benchmarks.measure.floors import FLOORS
+from benchmarks.measure.floors import UNITS as UNITS_OF_FLOORS
 from benchmarks.measure.interleave import interleaved
 from benchmarks.measure.memory import Memory
 from benchmarks.measure.rows import Results, Row, Skip
@@ -85,7 +86,7 @@ class Session:
     def __init__(self, options: Options, results: Results) -> None:
         self.options, self.results = options, results
         self.versions: dict[str, dict[str, Any]] = {FLOORS.name: {"version": None}}
-        self._readers: list[Competitor] = []
+        self._readers: dict[str, Competitor | None] = {}
         for name, peer in peers().items():
             if options.peers is not None and name not in options.peers:
                 continue
@@ -216,7 +217,7 @@ class Session:
                 continue
             self._try(model, work, each, lambda each=each: self._prepare(work, each))
         ready = [each for each in competitors if each.worker.alive and each.work == work]
-        floors = self._floors(model) if work.kind in ("decode", "generate") else []
+        floors = self._floors(model, work)
         seconds: dict[str, list[float]] = {each.label: [] for each in [*ready, *floors]}
         with around or nullcontext():
             for _, turn in interleaved([*ready, *floors], self.options.rounds, self.options.seed):
@@ -224,10 +225,13 @@ class Session:
                 self._try(
                     model, work, turn, lambda turn=turn, mine=mine: mine.append(turn.time(tries))
                 )
-        bandwidth = {each.quantization: SPAN_BYTES / Spread.of(seconds[each.label]).median
-                     for each in floors}  # fmt: skip
+        speeds = {
+            each.quantization: UNITS_OF_FLOORS[each.quantization] / Spread.of(samples).median
+            for each in floors
+            if (samples := seconds[each.label])
+        }
         rows = [
-            self._row(model, work, each, seconds[each.label], bandwidth)
+            self._row(model, work, each, seconds[each.label], speeds)
             for each in ready
             if each.worker.alive and seconds[each.label]
         ]
@@ -258,14 +262,22 @@ class Session:
                 quantization=competitor.quantization,
             )
 
-    def _floors(self, model: Model) -> list[Competitor]:
-        """Workers that read, started when first asked for and kept."""
-        if not self._readers:
-            for mapping in MAPPINGS:
-                worker = self.start(FLOORS.name, f" {mapping}")
-                self._readers.append(self.open(worker, model, FLOORS, mapping, "f32", "default"))
-                self._prepare(NOTHING, self._readers[-1])
-        return self._readers
+    def _floors(self, model: Model, work: Workload) -> list[Competitor]:
+        """Workers that measure the machine itself, started when first asked for and kept."""
+        for bound in bounds(work):
+            if bound in self._readers:
+                continue
+            worker = self.start(FLOORS.name, f" {bound}")
+            try:
+                reader = self.open(worker, model, FLOORS, bound, "f32", "default")
+                self._prepare(NOTHING, reader)
+                self._readers[bound] = reader
+            except Unavailable as error:
+                worker.close()
+                self._readers[bound] = None
+                self.skip(FLOORS.name, str(error))
+        found = (self._readers[bound] for bound in bounds(work))
+        return [reader for reader in found if reader is not None]
 
     def _row(
         self,
@@ -273,12 +285,12 @@ class Session:
         work: Workload,
         competitor: Competitor,
         seconds: list[float],
-        bandwidth: Mapping[str, float],
+        speeds: Mapping[str, float],
     ) -> Row:
         spread, facts, threads = Spread.of(seconds), competitor.facts, self.options.threads
         held = Memory(None, None, None) if facts.elsewhere else competitor.worker.memory()
         nbytes = bytes_read(model, work, facts)
-        floor_s, floor = floor_of(model, work, competitor.precision, facts, bandwidth, threads)
+        floor_s, floor = floor_of(model, work, competitor.precision, facts, speeds)
         return Row(
             suite=self.options.suite,
             model=model.name,
@@ -311,8 +323,9 @@ class Session:
 
     def close(self) -> None:
         """Ends workers that were kept."""
-        for reader in self._readers:
-            reader.worker.close()
+        for reader in self._readers.values():
+            if reader is not None:
+                reader.worker.close()
 
 
 def compare(rows: Sequence[Row]) -> None:

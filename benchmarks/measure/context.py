@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def context(sys_root: Path = Path("/sys"), proc: Path = Path("/proc")) -> dict[str, Any]:
     """Facts about this machine now."""
     cpu = _cpu(proc)
+    governor = _read(sys_root / "devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cpu": cpu.get("model name"),
@@ -25,7 +26,8 @@ def context(sys_root: Path = Path("/sys"), proc: Path = Path("/proc")) -> dict[s
         "system": platform.system(),
         "memory_bytes": _memory(proc),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-        "governor": _read(sys_root / "devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": governor,
+        "governor_reason": None if governor else "this machine shows no cpufreq",
         "turbo_off": _read(sys_root / "devices/system/cpu/intel_pstate/no_turbo"),
         "power": _power(sys_root / "class/power_supply"),
         "huge_pages": _read(sys_root / "kernel/mm/transparent_hugepage/enabled"),

@@ -26,7 +26,7 @@ from benchmarks.peers.base import (
 from benchmarks.peers.llama_cpp import IN_MAPPING, QUANTIZATIONS
 
 FLASH = {"fa=on": "on", "fa=off": "off"}
-MOST_DEPTH = 2048  # each sample computes its depth anew
+MOST_DEPTH = 512  # each sample computes its depth anew
 
 
 class Program(Peer):

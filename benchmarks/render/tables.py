@@ -129,13 +129,13 @@ def context_lines(results: Results) -> str:
     """Where and how."""
     c, run = results.context, results.context.get("run", {})
     power = c.get("power") or {}
+    governor = f"governor {c['governor']}" if c.get("governor") else c.get("governor_reason")
     on_ac = {True: "mains", False: "battery", None: power.get("reason", "power source unknown")}
     facts = [
         f"{c.get('cpu')}, {c.get('cpus')} CPUs, Linux {c.get('kernel')}, {c.get('time')}",
         f"{run.get('threads')} threads, {run.get('rounds')} rounds, order drawn from seed "
         f"{run.get('seed')}{', quick' if run.get('quick') else ''}",
-        f"load average {c.get('load_average')}, governor {c.get('governor') or 'unknown'}, "
-        f"{on_ac[power.get('on_ac')]}",
+        f"load average {c.get('load_average')}, {governor}, {on_ac[power.get('on_ac')]}",
         f"revision {c.get('revision')}{', modified' if c.get('modified') else ''}, "
         f"Python {c.get('python')}",
     ]

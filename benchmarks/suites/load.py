@@ -104,6 +104,7 @@ def run(session: Session) -> None:
             try:
                 start(session, model, mine)
                 alive.append(mine)
+                say(f"starts: {model.name} {mine.peer.name} {mine.quantization}")
             except Unavailable as error:
                 session.skip(
                     mine.peer.name, str(error), model=model.name, quantization=mine.quantization

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.suites.quality import mean_kl, spearman
+from benchmarks.measure.distance import mean_kl, spearman
 
 
 def test_kl_by_hand() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from benchmarks.peers.base import (
     Target,
     Unavailable,
 )
+from benchmarks.peers.padding import one_pass, padded
 
 TEXTS = {"batches of 8": 8, "batches of 32": 32}  # of an encoder's pass
 # As by default, and as its documentation advises where 8-bit products saturate: AVX2 without VNNI.
@@ -149,8 +150,7 @@ class OrtCausal(Runner):
         return binding.get_outputs()[-1].numpy()
 
     def start(self, prompts: Sequence[Ids], more: int) -> None:
-        if len(set(map(len, prompts))) > 1:
-            raise Unavailable("sequences of one length only")
+        one_pass(prompts)
         self._ensure(len(prompts), len(prompts[0]) + more)
         self._pass(np.array(prompts, np.int64), [-1])
         self._began = self._length
@@ -194,22 +194,6 @@ class OrtEncoder(Runner):
         result = np.empty((len(sequences), parts[0].shape[1]), np.float32)
         result[order] = np.concatenate(parts)
         return result
-
-
-def padded(
-    sequences: Sequence[Ids], most: int
-) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
-    """Indices and inputs of each pass, longest texts first."""
-    order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
-    for begin in range(0, len(order), most):
-        group = order[begin : begin + most]
-        shape = (len(group), len(sequences[group[0]]))
-        ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int32)
-        for row, i in enumerate(group):
-            ids[row, : len(sequences[i])] = sequences[i]
-            mask[row, : len(sequences[i])] = 1
-        positions = np.ascontiguousarray(np.broadcast_to(np.arange(shape[1]), shape))
-        yield group, {"ids": ids, "positions": positions, "mask": mask}
 
 
 PEER = OnnxRuntime()

@@ -17,9 +17,8 @@ from benchmarks.peers.base import (
     Quantization,
     Runner,
     Target,
-    Unavailable,
 )
-from benchmarks.peers.onnxruntime import padded
+from benchmarks.peers.padding import one_pass, padded
 
 HINTS = ("LATENCY", "THROUGHPUT")
 TEXTS = 16  # of an encoder's pass
@@ -105,8 +104,7 @@ class OpenVinoCausal(Runner):
         self._length = 0
 
     def start(self, prompts: Sequence[Ids], more: int) -> None:
-        if len(set(map(len, prompts))) > 1:
-            raise Unavailable("sequences of one length only")
+        one_pass(prompts)
         self._prompts = prompts
         self._fresh()
         self._pass(np.array(prompts, np.int64), [-1])

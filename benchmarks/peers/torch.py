@@ -18,7 +18,7 @@ from benchmarks.peers.base import (
     Target,
     Unavailable,
 )
-from benchmarks.peers.onnxruntime import padded
+from benchmarks.peers.padding import one_pass, padded
 
 TEXTS = 32  # of an encoder's pass
 
@@ -105,8 +105,7 @@ class TorchCausal(Runner):
         return done.logits, done.past_key_values
 
     def start(self, prompts: Sequence[Ids], more: int) -> None:
-        if len(set(map(len, prompts))) > 1:
-            raise Unavailable("sequences of one length only")
+        one_pass(prompts)
         _, self._cache = self._pass([list(prompt) for prompt in prompts], None)
         self._fed = 0
 

@@ -26,6 +26,7 @@ from benchmarks.peers.base import (
 from benchmarks.peers.llama_cpp import IN_MAPPING, QUANTIZATIONS
 
 FLASH = {"fa=on": "on", "fa=off": "off"}
+TRIES = 12  # a short run of llama-batched-bench at times ends before its log is written
 MOST_DEPTH = 512  # each sample computes its depth anew
 
 
@@ -84,12 +85,15 @@ class ProgramRunner(Runner):
     def ask(self, work: Workload) -> dict[str, float]:
         """What it measured."""
         command = [str(self._program), *self._common, *self.arguments(work)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        objects = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        if done.returncode or not objects:
-            said = done.stderr.strip().splitlines()
-            raise Unavailable(f"exit code {done.returncode}: {said[-1] if said else 'no word'}")
-        return json.loads(objects[-1])
+        for _ in range(TRIES):
+            done = subprocess.run(command, capture_output=True, text=True)
+            objects = [line for line in done.stdout.splitlines() if line.startswith("{")]
+            if done.returncode:
+                said = done.stderr.strip().splitlines()
+                raise Unavailable(f"exit code {done.returncode}: {said[-1] if said else 'no word'}")
+            if objects:
+                return json.loads(objects[-1])
+        raise Unavailable(f"it ended {TRIES} times without a result")
 
 
 class LlamaBenchRunner(ProgramRunner):

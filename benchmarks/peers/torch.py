@@ -45,7 +45,7 @@ class Torch(Peer):
 
         told = torch.__config__.show().splitlines()
         return "; ".join(
-            line.strip(" -") for line in told[1:] if "capability" in line or "MKL" in line
+            line.strip(" -") for line in told[1:] if "capability" in line or "MKL-DNN" in line
         )
 
     def quantizations(self, family: Family) -> tuple[Quantization, ...]:

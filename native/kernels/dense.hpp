@@ -45,7 +45,8 @@ static void to_float(DType dtype, const void* in, size_t count, float* out) {
 }
 
 // R rows × T tokens of an [N, K] matrix: sums[r][t] = Σ_k w[r, k]·x[t, k].
-template <class From, size_t R, size_t T>
+// Streamed: the matrix comes from memory, and what lies behind the tile is fetched meanwhile.
+template <class From, size_t R, size_t T, bool Streamed>
 static inline void dot_tile(const typename From::Element* w, const float* x, size_t K,
                             float (&sums)[R][T]) {
   F8 acc[R][T];
@@ -61,8 +62,7 @@ static inline void dot_tile(const typename From::Element* w, const float* x, siz
 #pragma GCC unroll 16
     for (size_t r = 0; r < R; ++r) {
       const F8 row = From::load8(w + r * K + k);
-      if (T == 1)
-        __builtin_prefetch(w + (R + r) * K + k, 0, 2);  // the next rows: one pass, no reuse
+      if (Streamed) __builtin_prefetch(w + (R + r) * K + k, 0, 2);
 #pragma GCC unroll 16
       for (size_t t = 0; t < T; ++t) acc[r][t] = fma(row, v[t], acc[r][t]);
     }
@@ -79,13 +79,13 @@ static inline void dot_tile(const typename From::Element* w, const float* x, siz
 }
 
 // `rows` rows from row n on, four at a time, against T tokens.
-template <class From, size_t T>
+template <class From, size_t T, bool Streamed>
 static inline void dot_rows(const typename From::Element* w, size_t rows, const float* x, size_t K,
                             size_t t, size_t n, const Epilogue& e, float* out) {
   const auto tile = [&](auto size, size_t r) {
     constexpr size_t R = decltype(size)::value;
     float sums[R][T];
-    dot_tile<From, R, T>(w + r * K, x + t * K, K, sums);
+    dot_tile<From, R, T, Streamed>(w + r * K, x + t * K, K, sums);
     for (size_t i = 0; i < T; ++i) {
       float v[R];
       for (size_t j = 0; j < R; ++j) v[j] = sums[j][i];
@@ -97,13 +97,27 @@ static inline void dot_rows(const typename From::Element* w, size_t rows, const 
   for (; r < rows; ++r) tile(std::integral_constant<size_t, 1>{}, r);
 }
 
-// Three tokens stay in L1 while a block of rows, small enough for L2, passes them.
-template <class From>
+// Three tokens stay in L1 while a block of rows, small enough for L2, passes them. The first ones
+// bring it there, if it comes from memory.
+template <class From, bool Streamed>
 static void dot_block(const typename From::Element* w, size_t rows, const float* x, size_t T,
                       size_t K, size_t n, const Epilogue& e, float* out) {
-  size_t t = 0;
-  for (; t + 3 <= T; t += 3) dot_rows<From, 3>(w, rows, x, K, t, n, e, out);
-  for (; t < T; ++t) dot_rows<From, 1>(w, rows, x, K, t, n, e, out);
+  const auto tokens = [&](auto count, auto streamed, size_t t) {
+    dot_rows<From, decltype(count)::value, decltype(streamed)::value>(w, rows, x, K, t, n, e, out);
+  };
+  constexpr std::integral_constant<size_t, 3> three{};
+  constexpr std::integral_constant<size_t, 2> two{};
+  constexpr std::integral_constant<size_t, 1> one{};
+  constexpr std::bool_constant<Streamed> first{};
+  constexpr std::false_type again{};
+  if (T == 1) return tokens(one, first, 0);
+  if (T == 2) return tokens(two, first, 0);
+  if (T == 4) return tokens(two, first, 0), tokens(two, again, 2);
+  tokens(three, first, 0);
+  size_t t = 3;
+  for (; t + 3 <= T && t + 4 != T; t += 3) tokens(three, again, t);
+  for (; t + 2 <= T; t += 2) tokens(two, again, t);
+  if (t < T) tokens(one, again, t);
 }
 
 template <class From>
@@ -115,9 +129,9 @@ static void linear_nk(const DenseView& w, const float* x, size_t T, size_t first
     const auto* block = data + n * w.K;
     if (T >= 6 && sizeof(typename From::Element) != sizeof(float)) {
       widen<From>(block, rows * w.K, panel);  // once for all tokens
-      dot_block<FromF32>(panel, rows, x, T, w.K, n, e, out);
+      dot_block<FromF32, false>(panel, rows, x, T, w.K, n, e, out);
     } else {
-      dot_block<From>(block, rows, x, T, w.K, n, e, out);
+      dot_block<From, true>(block, rows, x, T, w.K, n, e, out);
     }
   }
 }

@@ -133,6 +133,68 @@ static void direct_tile(const PlaneView& w, const QuantizedRows& x, size_t t, si
   }
 }
 
+// One row group × T tokens, nibbles straight from the planes, split once for all of them: one plane
+// after the other, so that only T sums are open at a time.
+template <bool Both, size_t T>
+static __attribute__((noinline)) void shared_tile(const PlaneView& w, const QuantizedRows& x,
+                                                  size_t t, size_t rg, const Epilogue& e,
+                                                  float* out) {
+  const size_t groups = group_count(w.K);
+  const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+  const uint8_t* base = w.base + rg * base_stride(w.K);
+  const uint8_t* refine = Both ? w.refine + rg * refine_stride(w.K) : nullptr;
+  const int8_t* codes[T];
+  const float *scale[T], *sum[T];
+  F8 scaled[T], centred[T];
+#pragma GCC unroll 4
+  for (size_t i = 0; i < T; ++i) {
+    codes[i] = x.codes + (t + i) * groups * kGroup;
+    scale[i] = x.scale + (t + i) * groups;
+    sum[i] = x.sum + (t + i) * groups;
+    scaled[i] = centred[i] = zero();
+  }
+  for (size_t g = 0; g < groups; ++g) {
+    const auto plane_sums = [&](const uint8_t* nibbles, __m256i(&sums)[T]) {
+#pragma GCC unroll 4
+      for (size_t u = 0; u < kGroupUnits; ++u) {
+        const __m256i both = load_bytes(nibbles + u * kUnitBytes);
+        const __m256i low = _mm256_and_si256(both, mask);
+        const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < T; ++i) {
+          const int8_t* at = codes[i] + g * kGroup + u * 8;
+          const __m256i a = _mm256_maddubs_epi16(low, broadcast4(at));
+          const __m256i b = _mm256_maddubs_epi16(high, broadcast4(at + 4));
+          sums[i] = _mm256_add_epi16(u == 0 ? a : _mm256_add_epi16(sums[i], a), b);
+          keep(sums[i]);
+        }
+      }
+    };
+    __m256i sums[T], totals[T];
+    plane_sums(base + base_nibble_offset(g), sums);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < T; ++i)
+      totals[i] = _mm256_madd_epi16(sums[i], Both ? _mm256_set1_epi16(16) : ones);
+    if (Both) {
+      plane_sums(refine + refine_nibble_offset(g), sums);
+#pragma GCC unroll 4
+      for (size_t i = 0; i < T; ++i)
+        totals[i] = _mm256_add_epi32(totals[i], _mm256_madd_epi16(sums[i], ones));
+    }
+    const F8 s = load_codes(base + scale_offset(g)), m = centre_codes(base + centre_offset(g));
+#pragma GCC unroll 4
+    for (size_t i = 0; i < T; ++i) {
+      const F8 x_sum = set1(sum[i][g]);
+      scaled[i] = fma(s, group_value<Both>(totals[i], set1(scale[i][g]), x_sum), scaled[i]);
+      centred[i] = fma(m, x_sum, centred[i]);
+    }
+  }
+  const size_t n = rg * kRows;
+#pragma GCC unroll 4
+  for (size_t i = 0; i < T; ++i)
+    finish(join<Both>(scaled[i], centred[i], w.factors + rg * 2), e, t + i, n, w.N - n, out);
+}
+
 // Two row groups unpacked: per group and plane 8 steps of 4 k × 16 rows × 1 byte, then the codes of
 // s and m as floats.
 struct Panel {
@@ -276,15 +338,20 @@ static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel
 template <bool Both>
 static void plane_linear_at(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
                             size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
-  constexpr size_t kDirectTokens = 6;  // below this, splitting nibbles per tile costs less
+  if (T == 1) {
+    size_t rg = first;
+    for (; rg + 2 <= last; rg += 2) direct_tile<Both, 2, 1>(w, x, 0, rg, e, out);
+    for (; rg < last; ++rg) direct_tile<Both, 1, 1>(w, x, 0, rg, e, out);
+    return;
+  }
+  constexpr size_t kDirectTokens = 12;  // below this, splitting nibbles per tile costs less
   if (T < kDirectTokens) {
-    size_t t = 0;
-    for (; t + 2 <= T; t += 2)
-      for (size_t rg = first; rg < last; ++rg) direct_tile<Both, 1, 2>(w, x, t, rg, e, out);
-    if (t < T) {
-      size_t rg = first;
-      for (; rg + 2 <= last; rg += 2) direct_tile<Both, 2, 1>(w, x, t, rg, e, out);
-      for (; rg < last; ++rg) direct_tile<Both, 1, 1>(w, x, t, rg, e, out);
+    for (size_t rg = first; rg < last; ++rg) {
+      size_t t = 0;
+      for (; t + 4 <= T; t += 4) shared_tile<Both, 4>(w, x, t, rg, e, out);
+      if (t + 3 == T) shared_tile<Both, 3>(w, x, t, rg, e, out);
+      if (t + 2 == T) direct_tile<Both, 1, 2>(w, x, t, rg, e, out);
+      if (t + 1 == T) direct_tile<Both, 1, 1>(w, x, t, rg, e, out);
     }
     return;
   }

@@ -37,42 +37,44 @@ static inline F8 centre_codes(const uint8_t* p) {
   return load_codes(reinterpret_cast<const int8_t*>(p));
 }
 
-// R consecutive row groups × T tokens, nibbles straight from the planes. Two row groups share the
-// broadcasts of one token, two tokens share the split nibbles of one row group.
+// R row groups, `apart` from one another, × T tokens, nibbles straight from the planes. Row groups
+// share the broadcasts of a token, two tokens the split nibbles of a row group. Row groups that lie
+// far apart are streams of their own: memory and its prefetchers serve several long runs faster
+// than one, and much faster than short ones side by side (benchmarks/NOTES.md).
 template <bool Both, size_t R, size_t T>
 static void direct_tile(const PlaneView& w, const QuantizedRows& x, size_t t, size_t rg,
-                        const Epilogue& e, float* out) {
+                        size_t apart, const Epilogue& e, float* out) {
   static_assert(R * T <= 2);
-  constexpr size_t kPlanes = Both ? 2 : 1;
+  constexpr size_t kPlanes = Both ? 2 : 1, kAhead = 1024;  // bytes, of each stream
   const size_t groups = group_count(w.K);
-  const size_t base_bytes = base_stride(w.K), refine_bytes = refine_stride(w.K);
+  const size_t base_bytes = apart * base_stride(w.K), refine_bytes = apart * refine_stride(w.K);
   const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
   const __m256i sixteens = _mm256_set1_epi16(16);
-  const uint8_t* base = w.base + rg * base_bytes;
-  const uint8_t* refine = Both ? w.refine + rg * refine_bytes : nullptr;
+  const uint8_t* base = w.base + rg * base_stride(w.K);
+  const uint8_t* refine = Both ? w.refine + rg * refine_stride(w.K) : nullptr;
   const int8_t* codes = x.codes + t * groups * kGroup;
   const float *scale = x.scale + t * groups, *sum = x.sum + t * groups;
   F8 scaled[R][T], centred[R][T];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (size_t r = 0; r < R; ++r)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (size_t i = 0; i < T; ++i) scaled[r][i] = centred[r][i] = zero();
 
   for (size_t first = 0; first < groups; first += kBlockGroups) {
     const size_t count = groups - first < kBlockGroups ? groups - first : kBlockGroups;
-    // The same lines of the next tile, into L2: a row group is too short for the hardware to see
-    // where the next one begins.
-    const auto prefetch = [](const uint8_t* p) { __builtin_prefetch(p, 0, 2); };
-    for (size_t r = 0; r < R; ++r) prefetch(base + (R + r) * base_bytes);
+    const auto prefetch = [](const uint8_t* p) { __builtin_prefetch(p + kAhead, 0, 2); };
+#pragma GCC unroll 4
+    for (size_t r = 0; r < R; ++r) prefetch(base + r * base_bytes);
     for (size_t g = 0; g < count; ++g) {
+#pragma GCC unroll 4
       for (size_t r = 0; r < R; ++r) {
-        const uint8_t* next = base + (R + r) * base_bytes + g * kGroupNibbleBytes;
-        prefetch(next + 64);
-        prefetch(next + 128);
+        const uint8_t* line = base + r * base_bytes + g * kGroupNibbleBytes;
+        prefetch(line + 64);
+        prefetch(line + 128);
         if (Both) {
-          next = refine + (R + r) * refine_bytes + g * kGroupNibbleBytes;
-          prefetch(next);
-          prefetch(next + 64);
+          line = refine + r * refine_bytes + g * kGroupNibbleBytes;
+          prefetch(line);
+          prefetch(line + 64);
         }
       }
       __m256i sums[kPlanes][R][T];
@@ -80,21 +82,21 @@ static void direct_tile(const PlaneView& w, const QuantizedRows& x, size_t t, si
       for (size_t u = 0; u < kGroupUnits; ++u) {
         const size_t at = g * kGroupNibbleBytes + u * kUnitBytes;
         __m256i x_low[T], x_high[T];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (size_t i = 0; i < T; ++i) {
           x_low[i] = broadcast4(codes + i * groups * kGroup + u * 8);
           x_high[i] = broadcast4(codes + i * groups * kGroup + u * 8 + 4);
         }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (size_t r = 0; r < R; ++r)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
           for (size_t p = 0; p < kPlanes; ++p) {
             const __m256i both =
                 load_bytes(p == 0 ? base + r * base_bytes + offsetof(BaseBlock, nibbles) + at
                                   : refine + r * refine_bytes + at);
             const __m256i low = _mm256_and_si256(both, mask);
             const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (size_t i = 0; i < T; ++i) {
               const __m256i a = _mm256_maddubs_epi16(low, x_low[i]);
               const __m256i b = _mm256_maddubs_epi16(high, x_high[i]);
@@ -103,11 +105,11 @@ static void direct_tile(const PlaneView& w, const QuantizedRows& x, size_t t, si
             }
           }
       }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (size_t r = 0; r < R; ++r) {
         const F8 s = load_codes(base + r * base_bytes + g * kRows);
         const F8 m = centre_codes(base + r * base_bytes + offsetof(BaseBlock, centre) + g * kRows);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (size_t i = 0; i < T; ++i) {
           __m256i total = _mm256_madd_epi16(sums[0][r][i], Both ? sixteens : ones);
           if (Both)
@@ -123,13 +125,13 @@ static void direct_tile(const PlaneView& w, const QuantizedRows& x, size_t t, si
     base += sizeof(BaseBlock);
     if (Both) refine += sizeof(RefineBlock);
   }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (size_t r = 0; r < R; ++r) {
-    const size_t n = (rg + r) * kRows;
-#pragma GCC unroll 2
+    const size_t group = rg + r * apart, n = group * kRows;
+#pragma GCC unroll 4
     for (size_t i = 0; i < T; ++i)
-      finish(join<Both>(scaled[r][i], centred[r][i], w.factors + (rg + r) * 2), e, t + i, n,
-             w.N - n, out);
+      finish(join<Both>(scaled[r][i], centred[r][i], w.factors + group * 2), e, t + i, n, w.N - n,
+             out);
   }
 }
 
@@ -339,9 +341,12 @@ template <bool Both>
 static void plane_linear_at(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
                             size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
   if (T == 1) {
-    size_t rg = first;
-    for (; rg + 2 <= last; rg += 2) direct_tile<Both, 2, 1>(w, x, 0, rg, e, out);
-    for (; rg < last; ++rg) direct_tile<Both, 1, 1>(w, x, 0, rg, e, out);
+    constexpr size_t kStreams = 2;  // of each plane
+    const size_t apart = (last - first) / kStreams;
+    for (size_t rg = first; rg < first + apart; ++rg)
+      direct_tile<Both, kStreams, 1>(w, x, 0, rg, apart, e, out);
+    for (size_t rg = first + kStreams * apart; rg < last; ++rg)
+      direct_tile<Both, 1, 1>(w, x, 0, rg, 1, e, out);
     return;
   }
   constexpr size_t kDirectTokens = 12;  // below this, splitting nibbles per tile costs less
@@ -350,8 +355,8 @@ static void plane_linear_at(const PlaneView& w, const QuantizedRows& x, size_t T
       size_t t = 0;
       for (; t + 4 <= T; t += 4) shared_tile<Both, 4>(w, x, t, rg, e, out);
       if (t + 3 == T) shared_tile<Both, 3>(w, x, t, rg, e, out);
-      if (t + 2 == T) direct_tile<Both, 1, 2>(w, x, t, rg, e, out);
-      if (t + 1 == T) direct_tile<Both, 1, 1>(w, x, t, rg, e, out);
+      if (t + 2 == T) direct_tile<Both, 1, 2>(w, x, t, rg, 1, e, out);
+      if (t + 1 == T) direct_tile<Both, 1, 1>(w, x, t, rg, 1, e, out);
     }
     return;
   }

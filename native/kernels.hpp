@@ -66,6 +66,9 @@ struct GroupCodes {
   uint8_t u[kGroup][kRows];
 };
 
+// What products are made with: bytes into 16 bits, or floats.
+enum class Instruction { maddubs, fma };
+
 struct Kernels {
   const char* name;
 
@@ -103,6 +106,9 @@ struct Kernels {
   void (*store_head)(const float* x, size_t head_dim, size_t head_stride, DType dtype, void* row);
   // Sum of 64-bit words: reads memory as fast as it comes, for measuring that.
   uint64_t (*sum_words)(const uint64_t* words, size_t count);
+  // `rounds` multiply-adds in each of several registers → how many there were in all; 0 where there
+  // is no such instruction.
+  uint64_t (*multiply)(Instruction instruction, size_t rounds);
   // Queries [heads, head_dim] of one token over the cached positions `seen`, each
   // softmax(cap(scale · q·K)) · V → out [heads, head_dim]. `scratch` has
   // attend_scratch_bytes(heads, head_dim), 64-byte aligned.

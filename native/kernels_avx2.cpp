@@ -9,6 +9,7 @@
 #include "kernels/attend_all.hpp"
 #include "kernels/quantize.hpp"
 #include "kernels/planes_avx2.hpp"
+#include "kernels/peak.hpp"
 #include "kernels/table.hpp"
 // clang-format on
 

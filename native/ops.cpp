@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <vector>
 
 #include "cpu_isa.hpp"
@@ -372,6 +373,17 @@ void unit_length(Context& context, const float* x, size_t T, size_t D, float* ou
     for (size_t t = piece * pieces.size; t < last; ++t)
       context.kernels.unit_length(x + t * D, D, out + t * D);
   });
+}
+
+double peak_macs(Context& context, Instruction instruction) {
+  constexpr size_t kRounds = 1 << 20, kPieces = 4;
+  std::atomic<uint64_t> total{0};
+  const auto began = std::chrono::steady_clock::now();
+  context.pool.run(context.pool.threads() * kPieces, [&](size_t, size_t) {
+    total += context.kernels.multiply(instruction, kRounds);
+  });
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  return static_cast<double>(total.load()) / took.count();
 }
 
 uint64_t sum_words(Context& context, const uint64_t* words, size_t count) {

@@ -101,4 +101,8 @@ void unit_length(Context& context, const float* x, size_t T, size_t D, float* ou
 // Sum of `count` 64-bit words, split over the threads in long runs: a read of memory, no more.
 uint64_t sum_words(Context& context, const uint64_t* words, size_t count);
 
+// Multiply-adds a second that all threads make together, on registers alone; 0 where there is no
+// such instruction.
+double peak_macs(Context& context, Instruction instruction);
+
 }  // namespace lapwing

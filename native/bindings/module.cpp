@@ -21,6 +21,7 @@ using namespace nanobind::literals;
 
 NB_MODULE(_native, m) {
   using namespace lapwing;
+  m.attr("build_flags") = LAPWING_BUILD_FLAGS;
   m.doc() = "Compiled core: planes, fused operations, KV cache, thread pool.";
 
   m.def("available_isas", &available_isas,

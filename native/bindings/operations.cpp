@@ -197,6 +197,14 @@ void cap_softly(Context& context, NewMatrix x, float cap) {
           [=](const Frame& f) { soft_cap(f.context, f.out, f.rows * D, cap); });
 }
 
+double peak(Context& context, const std::string& instruction) {
+  if (instruction != "maddubs" && instruction != "fma")
+    throw std::invalid_argument("instruction: expected maddubs or fma, got '" + instruction + "'");
+  nb::gil_scoped_release release;
+  const std::lock_guard lock(context.mutex);
+  return peak_macs(context, instruction == "fma" ? Instruction::fma : Instruction::maddubs);
+}
+
 uint64_t sum(Context& context, const Bytes& data) {
   nb::gil_scoped_release release;
   const std::lock_guard lock(context.mutex);
@@ -351,6 +359,8 @@ void bind_operations(nb::module_& m) {
         "The rows of each sequence become one → [sequences, D]");
   m.def("unit_length", &normalize, "context"_a, "x"_a, "Rows divided by their length");
 
+  m.def("peak_macs", &peak, "context"_a, "instruction"_a,
+        "Multiply-adds a second of all threads on registers alone: maddubs or fma; 0 for none.");
   m.def("sum_words", &sum, "context"_a, "data"_a,
         "Sum of the 64-bit words of a byte array: reads it as fast as memory allows.");
 }

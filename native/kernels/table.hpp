@@ -17,6 +17,7 @@ static constexpr Kernels make_table(const char* name) {
           .scale = scale_row,
           .store_head = store_head,
           .sum_words = sum_words,
+          .multiply = multiply,
           .attend = attend,
           .attend_all = attend_all,
           .pool = pool,

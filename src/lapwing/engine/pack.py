@@ -20,6 +20,7 @@ from lapwing.weights.checkpoint import Checkpoint
 from lapwing.weights.store.format import (
     FLOATS,
     PLANES,
+    TURNED,
     Contents,
     Layout,
     Piece,
@@ -58,7 +59,7 @@ def pack(
         twins = _equal_tensors(ops.parameters)
         table = {
             names[id(p)]: TableEntry(
-                kept=PLANES if p.quantized else FLOATS,
+                kept=PLANES if p.quantized else TURNED if p.turned else FLOATS,
                 dtype=p.tensor.dtype,
                 shape=p.tensor.shape,
                 layout=p.layout,
@@ -109,7 +110,8 @@ def _layout(
     for p in kept:
         name = names[id(p)]
         if not p.quantized:
-            piece = Piece(f"float/{name}", SPELLED[p.held_dtype], p.tensor.shape)
+            shape = p.tensor.shape[::-1] if p.turned else p.tensor.shape
+            piece = Piece(f"float/{name}", SPELLED[p.held_dtype], shape)
             area = "base" if p.role in MATRIX_ROLES else "vectors"
             areas.setdefault(area, []).append(piece)
             continue

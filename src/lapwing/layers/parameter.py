@@ -100,6 +100,12 @@ class Parameter:
         )
 
     @property
+    def turned(self) -> bool:
+        """A [K, N] matrix that is narrowed anyway is held as [N, K]: long runs of one output."""
+        narrowed = not self.quantized and not self.in_place
+        return narrowed and self.role in MATRIX_ROLES and self.layout == "kn"
+
+    @property
     def held_bytes(self) -> int:
         """Bytes that passes read from, in memory of its own or of the mapped file."""
         if self.quantized:
@@ -194,7 +200,10 @@ class Parameter:
         if self.quantized:
             refine = self.keeps_refine or self.serves_both
             return self._backend.kept_planes(tensor.planes(refine=refine))
-        return self._backend.dense(tensor.get(), self.held_dtype, self.layout)
+        data = tensor.get()
+        if tensor.turned:
+            return self._backend.dense(data.T, self.held_dtype, "nk")
+        return self._backend.dense(data, self.held_dtype, self.layout)
 
     def _refuse_kept_otherwise(self, tensor: StoredTensor) -> None:
         """Raises WeightsError for a store that was not packed for this very use."""
@@ -226,7 +235,7 @@ class Parameter:
                 kept["refine"] = arrays.refine
             return kept
         self._refuse_nonfinite(data)
-        return {"float": data if self.in_place else self._converted(data)}
+        return {"float": data if self.in_place else self._converted(data)[0]}
 
     def _make(self, data: NDArray[Any]) -> Matrix:
         if self.quantized:
@@ -235,13 +244,17 @@ class Parameter:
             self._refuse_nonfinite(data)
         if self.in_place:
             return self._backend.dense(data, self.stored_dtype, self.layout)
-        return self._backend.dense(self._converted(data), self.held_dtype, self.layout)
+        converted, layout = self._converted(data)
+        return self._backend.dense(converted, self.held_dtype, layout)
 
-    def _converted(self, data: NDArray[Any]) -> NDArray[Any]:
+    def _converted(self, data: NDArray[Any]) -> tuple[NDArray[Any], Layout]:
+        """At the dtype that passes read, and its layout: turned, if that is worth it."""
         converted, lost = narrow(data, self.stored_dtype, self.held_dtype)
         if lost is not None:
             raise self._bad(lost, data, f"does not fit {self.held_dtype}")
-        return converted
+        return (
+            (np.ascontiguousarray(converted.T), "nk") if self.turned else (converted, self.layout)
+        )
 
     def release(self) -> None:
         """Gives up what `load` made, and the pages of the file."""

@@ -21,7 +21,7 @@ from lapwing.weights.jsonfile import read_json_object
 from lapwing.weights.lazy import LazyTensor
 from lapwing.weights.safetensors import NUMPY_DTYPES
 from lapwing.weights.store.file import StoreFile
-from lapwing.weights.store.format import FLOATS, PLANES, TableEntry
+from lapwing.weights.store.format import FLOATS, PLANES, TURNED, TableEntry
 from lapwing.weights.store.source import Source
 
 # mapped: views of the file, proven by nobody. owned: copies, proven. streamed: views, proven by a
@@ -58,6 +58,11 @@ class StoredTensor(LazyTensor):
     def quantized(self) -> bool:
         """Kept as planes."""
         return self.entry.kept == PLANES
+
+    @property
+    def turned(self) -> bool:
+        """Kept as [N, K], whatever the checkpoint's layout."""
+        return self.entry.kept == TURNED
 
     @property
     def has_refine(self) -> bool:
@@ -100,13 +105,18 @@ class StoredTensor(LazyTensor):
         return arrays
 
     def get(self) -> npt.NDArray[Any]:
-        """Floats as passes read them. Raises WeightsError for a tensor that is kept as planes."""
+        """Floats as passes read them. Raises WeightsError for a tensor that is kept as planes.
+
+        Of a tensor that is kept turned, a view of the checkpoint's shape.
+        """
         if self.quantized:
             raise WeightsError(
                 f"{self.file}: {self.name!r} is kept as planes here. Its floats are in the "
                 "checkpoint that the store was made from."
             )
         array = self._home.fetch(f"float/{self.entry.at}")
+        if self.turned:
+            array = array.T
         if array.shape != self.shape:
             raise WeightsError(f"{self.file}: {self.name!r} does not have its shape.")
         self._loaded = True

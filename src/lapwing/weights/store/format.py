@@ -32,7 +32,8 @@ TENSOR_BYTES = 64  # a cache line
 # In the order of the file. vectors: norms and biases, which a start reads. lookups: refine planes
 # that every precision reads a few rows of.
 AREAS = ("files", "vectors", "base", "lookups", "refine")
-PLANES, FLOATS = "planes", "floats"  # what a tensor is kept as
+# What a tensor is kept as; turned: the floats of a [K, N] matrix as [N, K], output after output.
+PLANES, FLOATS, TURNED = "planes", "floats", "turned floats"
 
 KEY = "lapwing."
 VERSION_KEY, TABLE_KEY, SOURCE_KEY = KEY + "version", KEY + "tensors", KEY + "source"
@@ -217,7 +218,8 @@ def _object(key: str, text: str) -> dict[str, Any]:
 def _entry(name: str, fields: Any) -> TableEntry:
     match fields:
         case [str(kept), str(dtype), list(shape), str(layout), str(at), bool(lookup), str(digest)]:
-            sound = kept in (PLANES, FLOATS) and layout in ("nk", "kn") and _are_counts(shape)
+            sound = kept in (PLANES, FLOATS, TURNED) and layout in ("nk", "kn")
+            sound = sound and _are_counts(shape) and (kept != TURNED or len(shape) == 2)
             if sound and dtype in NUMPY_DTYPES and math.prod(shape) <= MAX_NBYTES:
                 return TableEntry(kept, dtype, tuple(shape), layout, at, lookup, digest)
     raise ValueError(f"{name!r} is {_shorten(fields)}")
@@ -239,6 +241,8 @@ def pieces_of(entry: TableEntry) -> list[tuple[str, tuple[str, ...], tuple[int, 
     """
     if entry.kept == FLOATS:
         return [(f"float/{entry.at}", ("F32", "F16", "BF16"), entry.shape)]
+    if entry.kept == TURNED:
+        return [(f"float/{entry.at}", ("F32", "F16", "BF16"), entry.shape[::-1])]
     if len(entry.shape) != 2:
         raise ValueError(f"planes of {entry.at!r}, which is {list(entry.shape)}")
     N, K = entry.shape if entry.layout == "nk" else entry.shape[::-1]

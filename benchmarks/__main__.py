@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import rows
 from benchmarks.measure.context import context
-from benchmarks.measure.rows import Results
+from benchmarks.measure.rows import Results, joined
 from benchmarks.models import CAUSAL, ENCODERS
 from benchmarks.peers import peers
 from benchmarks.session import Options, Session, say
@@ -58,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--suite", choices=NAMES, required=True)
     run.add_argument("--models", help="names, comma-separated (default: all of the suite)")
     run.add_argument("--quantizations", help="names, comma-separated (default: all of each peer)")
+    run.add_argument(
+        "--workloads", help="names, comma-separated: 'decode,depth 2048' (default: all)"
+    )
+    run.add_argument(
+        "--add", action="store_true", help="keep what the file has of other models and workloads"
+    )
     run.add_argument("--rounds", type=int, help="of each workload (default: 10; 3 with --quick)")
     run.add_argument("--threads", type=int, default=2, help="of everyone (default: %(default)s)")
     run.add_argument("--seed", type=int, default=0, help="of the order of turns")
@@ -102,6 +108,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         peers=chosen,
         models=models,
         quantizations=names(arguments.quantizations) if running else None,
+        workloads=names(arguments.workloads) if running else None,
         rounds=(arguments.rounds or (3 if arguments.quick else 10)) if running else 0,
         threads=arguments.threads if running else 1,
         quick=running and arguments.quick,
@@ -116,6 +123,7 @@ def run(arguments: argparse.Namespace) -> None:
     options = options_of(arguments)
     folder = arguments.out or (options.work / "results" if options.quick else RESULTS)
     path = folder / f"{options.suite}.jsonl"
+    kept = arguments.add and path.exists()
     results = Results(context())
     results.context["run"] = {
         "suite": options.suite,
@@ -131,7 +139,7 @@ def run(arguments: argparse.Namespace) -> None:
         suite(options.suite)(session)
     finally:
         session.close()
-        rows.write(path, results)
+        rows.write(path, joined(rows.read(path), results) if kept else results)
     say(f"{len(results.rows)} rows, {len(results.skips)} skipped: {path}")
 
 

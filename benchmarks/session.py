@@ -38,6 +38,7 @@ class Options:
     peers: tuple[str, ...] | None  # None: all that are installed
     models: tuple[str, ...] | None
     quantizations: tuple[str, ...] | None
+    workloads: tuple[str, ...] | None
     rounds: int
     threads: int
     quick: bool
@@ -211,6 +212,8 @@ class Session:
 
         around: holds while clocks run, and makes the machine busy on purpose.
         """
+        if self.options.workloads is not None and work.name not in self.options.workloads:
+            return []
         tries = TRIES if around is None else 1
         for each in competitors:
             if work.kind not in each.peer.kinds:

@@ -80,6 +80,18 @@ class Results:
     rows: list[Row] = field(default_factory=list)
 
 
+def joined(earlier: Results, results: Results) -> Results:
+    """What an earlier run has of other models and workloads, then this one's; both runs named."""
+    measured = {row.key for row in results.rows}
+    models = {model for _, model, _ in measured}
+    runs = [*earlier.context.get("earlier_runs", ()), earlier.context.get("run")]
+    return Results(
+        {**results.context, "earlier_runs": runs},
+        [skip for skip in earlier.skips if skip.model not in models] + results.skips,
+        [row for row in earlier.rows if row.key not in measured] + results.rows,
+    )
+
+
 def lines(results: Results) -> Iterable[str]:
     """One JSON object a line."""
     context = {"schema_version": SCHEMA_VERSION, **results.context}

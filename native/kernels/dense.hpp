@@ -74,8 +74,20 @@ static inline void dot_tile(const typename From::Element* w, const float* x, siz
         acc[r][t] = fma(row, load_part(x + t * K + k, K - k), acc[r][t]);
     }
   }
-  for (size_t r = 0; r < R; ++r)
-    for (size_t t = 0; t < T; ++t) sums[r][t] = sum(acc[r][t]);
+  if constexpr (R == 4 && T > 1) {
+    for (size_t t = 0; t < T; t += 2) {  // of two tokens at once
+      const size_t other = t + 1 < T ? t + 1 : t;
+      F8 eight[8];
+#pragma GCC unroll 4
+      for (size_t r = 0; r < R; ++r) eight[r] = acc[r][t], eight[R + r] = acc[r][other];
+      float totals[8];
+      store(totals, LAPWING_ISA::sums(eight));
+      for (size_t r = 0; r < R; ++r) sums[r][t] = totals[r], sums[r][other] = totals[R + r];
+    }
+  } else {
+    for (size_t r = 0; r < R; ++r)
+      for (size_t t = 0; t < T; ++t) sums[r][t] = sum(acc[r][t]);
+  }
 }
 
 // `rows` rows from row n on, four at a time, against T tokens.
@@ -98,8 +110,8 @@ static inline void dot_rows(const typename From::Element* w, size_t rows, const 
 }
 
 // Three tokens stay in L1 while a block of rows, small enough for L2, passes them. The first ones
-// bring it there, if it comes from memory.
-template <class From, bool Streamed>
+// bring it there. 16-bit rows are widened as they are read: conversions fit between multiply-adds.
+template <class From>
 static void dot_block(const typename From::Element* w, size_t rows, const float* x, size_t T,
                       size_t K, size_t n, const Epilogue& e, float* out) {
   const auto tokens = [&](auto count, auto streamed, size_t t) {
@@ -108,9 +120,8 @@ static void dot_block(const typename From::Element* w, size_t rows, const float*
   constexpr std::integral_constant<size_t, 3> three{};
   constexpr std::integral_constant<size_t, 2> two{};
   constexpr std::integral_constant<size_t, 1> one{};
-  constexpr std::bool_constant<Streamed> first{};
+  constexpr std::true_type first{};
   constexpr std::false_type again{};
-  if (T == 1) return tokens(one, first, 0);
   if (T == 2) return tokens(two, first, 0);
   if (T == 4) return tokens(two, first, 0), tokens(two, again, 2);
   tokens(three, first, 0);
@@ -157,18 +168,12 @@ static void dot_streams(const DenseView& w, const float* x, size_t first, size_t
 
 template <class From>
 static void linear_nk(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
-                      const Epilogue& e, float* out, float* panel) {
+                      const Epilogue& e, float* out) {
   if (T == 1) return dot_streams<From>(w, x, first, last, e, out);
   const auto* data = static_cast<const typename From::Element*>(w.data);
   for (size_t n = first; n < last; n += kPanelRows) {
     const size_t rows = last - n < kPanelRows ? last - n : kPanelRows;
-    const auto* block = data + n * w.K;
-    if (T >= 6 && sizeof(typename From::Element) != sizeof(float)) {
-      widen<From>(block, rows * w.K, panel);  // once for all tokens
-      dot_block<FromF32, false>(panel, rows, x, T, w.K, n, e, out);
-    } else {
-      dot_block<From, true>(block, rows, x, T, w.K, n, e, out);
-    }
+    dot_block<From>(data + n * w.K, rows, x, T, w.K, n, e, out);
   }
 }
 
@@ -297,7 +302,7 @@ template <class From>
 static void linear_typed(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
                          const Epilogue& e, float* out, float* panel) {
   if (w.layout == Layout::nk)
-    linear_nk<From>(w, x, T, first, last, e, out, panel);
+    linear_nk<From>(w, x, T, first, last, e, out);
   else if (T == 1)
     linear_kn_stream<From, 1>(w, x, first, last, e, out);
   else if (T == 2)

@@ -11,6 +11,8 @@ namespace lapwing {
 
 namespace {
 
+// Most tokens of a pass that is decode rather than prefill.
+constexpr size_t kFewTokens = 8;
 // Below this many multiply-adds an operation is done before another thread would have woken.
 constexpr size_t kSmallWork = 1 << 15;
 
@@ -43,7 +45,24 @@ size_t parts_of(size_t group, size_t units, size_t threads) {
 }  // namespace
 
 Context::Context(size_t threads, const std::string& isa)
-    : kernels(kernels_for(isa)), pool(threads) {}
+    : kernels(kernels_for(isa)),
+      pool(threads),
+      threads_(pool.threads()),
+      prefill_threads_(pool.threads()) {}
+
+std::unique_lock<std::mutex> Context::begin(size_t tokens) {
+  std::unique_lock lock(mutex_);
+  pool.use(tokens <= kFewTokens ? threads() : prefill_threads());
+  return lock;
+}
+
+// Threads are not ended where fewer will do: asleep they cost nothing, and a change back is free.
+void Context::set_threads(size_t few, size_t many) {
+  const std::lock_guard lock(mutex_);
+  threads_ = std::max<size_t>(1, few);
+  prefill_threads_ = std::max<size_t>(1, many);
+  pool.set_threads(std::max({pool.size(), threads(), prefill_threads()}));
+}
 
 uint8_t* Context::scratch(size_t nbytes) {
   scratch_ = grown(scratch_, nbytes);

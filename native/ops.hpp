@@ -1,6 +1,7 @@
 // The fused operations, split over threads. No Python here: bindings/ checks shapes and calls.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <span>
 #include <string>
@@ -14,14 +15,23 @@
 
 namespace lapwing {
 
-// Threads, kernels and scratch memory of one loaded model. One operation at a time: take the lock.
+// Threads, kernels and scratch memory of one loaded model. One operation at a time.
 class Context {
  public:
   Context(size_t threads, const std::string& isa);
 
   const Kernels& kernels;
   ThreadPool pool;
-  std::mutex mutex;
+
+  // An operation on so many tokens, or a pass of them, begins. While the lock is held it has the
+  // context to itself, and as many of the pool's threads as are best for it: a few tokens wait for
+  // memory, where many compute. Without a number: as many tokens.
+  [[nodiscard]] std::unique_lock<std::mutex> begin(size_t tokens = SIZE_MAX);
+
+  // Of passes of few tokens (decode), and of many (prefill).
+  size_t threads() const { return threads_.load(std::memory_order_relaxed); }
+  size_t prefill_threads() const { return prefill_threads_.load(std::memory_order_relaxed); }
+  void set_threads(size_t few, size_t many);
 
   // Reused between operations, grown on demand, 64-byte aligned.
   uint8_t* scratch(size_t nbytes);
@@ -29,6 +39,8 @@ class Context {
   float* between(size_t count);                 // what passes from one half of an operation on
 
  private:
+  std::mutex mutex_;
+  std::atomic<size_t> threads_, prefill_threads_;  // asked for while an operation runs
   Region scratch_, worker_scratch_, between_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "park.hpp"
 
 namespace lapwing {
@@ -34,16 +36,24 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::set_threads(size_t threads) {
   if (threads == 0) threads = 1;
-  if (threads == threads_ || getpid() != creator_pid_) return;
-  stop_.store(true);
+  if (getpid() != creator_pid_) return;
+  if (threads == size_) return use(threads);
+  active_.store(0);
+  unpark(active_);
   wake_.fetch_add(1);
   unpark(wake_);
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
-  stop_.store(false);
-  threads_ = threads;
+  size_ = threads;
+  active_.store(static_cast<uint32_t>(threads));
   for (size_t worker = 1; worker < threads; ++worker)
     workers_.emplace_back([this, worker] { work(worker); });
+}
+
+void ThreadPool::use(size_t threads) {
+  const auto active = static_cast<uint32_t>(std::clamp<size_t>(threads, 1, size_));
+  const uint32_t before = active_.exchange(active);
+  if (active > before) unpark(active_);
 }
 
 void ThreadPool::take_pieces(size_t worker) {
@@ -80,9 +90,14 @@ void ThreadPool::run_erased(size_t pieces, Call call, const void* task) {
   }
 }
 
-bool ThreadPool::join_job(uint64_t& seen) {
+// A worker that is not to take part in a job never joins it: `active_` changes only between a close
+// and the next opening, and every opening gives `state_` a number it never had. Where the exchange
+// succeeds, the job was open from the load of `state_` on, so what was read between is its own.
+// Read for another job, `active_` can only fail the exchange, or keep this worker out until it
+// looks again, which it does: the opening has changed `wake_`.
+bool ThreadPool::join_job(size_t worker, uint64_t& seen) {
   uint64_t state = state_.load();
-  while ((state & 1) != 0 && state >> 32 != seen) {
+  while ((state & 1) != 0 && state >> 32 != seen && worker < active_.load()) {
     if (state_.compare_exchange_weak(state, state + 2)) {
       seen = state >> 32;
       return true;
@@ -95,8 +110,13 @@ void ThreadPool::work(size_t worker) {
   uint64_t seen = state_.load() >> 32;  // jobs that were there before this worker are not its own
   for (;;) {
     const uint32_t ticket = wake_.load();
-    if (stop_.load()) return;
-    if (join_job(seen)) {
+    const uint32_t active = active_.load();
+    if (active == 0) return;
+    if (worker >= active) {
+      park(active_, active);
+      continue;
+    }
+    if (join_job(worker, seen)) {
       take_pieces(worker);
       left_.fetch_add(1);
       if (waiting_.load()) unpark(left_);

@@ -18,14 +18,18 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  size_t threads() const { return threads_; }
-  // Takes effect with the next operation. Must not run beside one.
-  void set_threads(size_t threads);
+  // Those that take part in an operation: all that there are, until `use` says otherwise.
+  size_t threads() const { return active_.load(std::memory_order_relaxed); }
+  size_t size() const { return size_; }
+
+  // Neither may run beside an operation; both take effect with the next one.
+  void set_threads(size_t threads);  // makes or ends threads
+  void use(size_t threads);          // the first so many alone, at most size(); the others sleep on
 
   // Calls task(piece, worker) once for each piece in [0, pieces); worker < threads().
   template <class Task>
   void run(size_t pieces, const Task& task) {
-    if (pieces <= 1 || threads_ == 1) {
+    if (pieces <= 1 || threads() == 1) {
       for (size_t i = 0; i < pieces; ++i) task(i, size_t{0});
       return;
     }
@@ -42,9 +46,9 @@ class ThreadPool {
   void run_erased(size_t pieces, Call call, const void* task);
   void take_pieces(size_t worker);
   void work(size_t worker);
-  bool join_job(uint64_t& seen);
+  bool join_job(size_t worker, uint64_t& seen);
 
-  size_t threads_ = 1;
+  size_t size_ = 1;
   long creator_pid_ = 0;
   std::vector<std::thread> workers_;
 
@@ -59,7 +63,9 @@ class ThreadPool {
   std::atomic<bool> waiting_{false};  // the caller sleeps until they are
   std::atomic<uint32_t> wake_{0};     // changes with every job: what sleepers wait on
   std::atomic<uint32_t> asleep_{0};
-  std::atomic<bool> stop_{false};
+  // Threads that take part; 0: they are to end. Workers beyond sleep until it changes, and no job
+  // wakes them.
+  std::atomic<uint32_t> active_{1};
 };
 
 }  // namespace lapwing

@@ -10,12 +10,15 @@ from unittest import mock
 import pytest
 from loading import TinyEncoders, TinyModels
 
+from lapwing.backends import topology
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Stores that loading makes go here, not to the home of whoever tests."""
+    """What loading keeps goes here, not to the home of whoever tests; threads are not measured."""
     folder = tmp_path_factory.mktemp("cache")
-    with mock.patch.dict(os.environ, {"LAPWING_CACHE": str(folder)}):
+    threads = str(topology.read().default)
+    with mock.patch.dict(os.environ, {"LAPWING_CACHE": str(folder), "LAPWING_THREADS": threads}):
         yield folder
 
 

@@ -6,7 +6,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -31,12 +30,19 @@ NB_MODULE(_native, m) {
       .def(nb::init<size_t, const std::string&>(), "threads"_a, "isa"_a = "auto")
       .def_prop_ro("isa", [](const Context& c) { return std::string(c.kernels.name); })
       .def_prop_rw(
-          "threads", [](const Context& c) { return c.pool.threads(); },
+          "threads", &Context::threads,
           [](Context& c, size_t threads) {
-            nb::gil_scoped_release release;
-            const std::lock_guard lock(c.mutex);
-            c.pool.set_threads(threads);
-          });
+            const nb::gil_scoped_release release;
+            c.set_threads(threads, threads);
+          },
+          "Of passes of a few tokens; setting it sets both.")
+      .def_prop_rw(
+          "prefill_threads", &Context::prefill_threads,
+          [](Context& c, size_t threads) {
+            const nb::gil_scoped_release release;
+            c.set_threads(c.threads(), threads);
+          },
+          "Of passes of more tokens.");
 
   nb::class_<Dense>(m, "Dense", "A float matrix used where it lies: f32, f16 or bf16.")
       .def(nb::init<Bytes, const std::string&, const std::string&, size_t, size_t>(), "data"_a,
@@ -47,7 +53,7 @@ NB_MODULE(_native, m) {
           "first_nonfinite",
           [](const Dense& d, Context& context) {
             nb::gil_scoped_release release;
-            const std::lock_guard lock(context.mutex);
+            const auto lock = context.begin();
             return first_nonfinite(context.pool, d.view.dtype, d.view.data, d.view.N * d.view.K);
           },
           "context"_a);

@@ -201,13 +201,13 @@ double peak(Context& context, const std::string& instruction) {
   if (instruction != "maddubs" && instruction != "fma")
     throw std::invalid_argument("instruction: expected maddubs or fma, got '" + instruction + "'");
   nb::gil_scoped_release release;
-  const std::lock_guard lock(context.mutex);
+  const auto lock = context.begin();
   return peak_macs(context, instruction == "fma" ? Instruction::fma : Instruction::maddubs);
 }
 
 uint64_t sum(Context& context, const Bytes& data) {
   nb::gil_scoped_release release;
-  const std::lock_guard lock(context.mutex);
+  const auto lock = context.begin();
   return sum_words(context, reinterpret_cast<const uint64_t*>(data.data()), data.size() / 8);
 }
 

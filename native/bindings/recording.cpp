@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -47,7 +46,7 @@ class RecordedPass {
     if (T == 0 || !room(lengths, caches) || !program_.fits(inputs)) return std::nullopt;
     NewMatrix out = new_matrix(program_.rows(inputs), program_.width());
     nb::gil_scoped_release release;
-    const std::lock_guard lock(context.mutex);
+    const auto lock = context.begin(T);
     program_.run(context, inputs, out.data());
     return out;
   }
@@ -128,7 +127,7 @@ void execute(Context& context, const Program::Step& step, size_t rows,
   if (Recording* recording = Recording::current)
     recording->add(step, operation, caches, std::move(out), std::move(kept));
   nb::gil_scoped_release release;
-  const std::lock_guard lock(context.mutex);
+  const auto lock = context.begin(rows);
   operation(frame);
 }
 

@@ -34,7 +34,7 @@ std::variant<Planes*, BadWeight> encode_planes(Context& context, const Dense& we
   std::optional<BadWeight> bad;
   {
     nb::gil_scoped_release release;
-    const std::lock_guard lock(context.mutex);
+    const auto lock = context.begin();
     bad = encode(context.pool, context.kernels, weights.view, *planes);
   }
   if (bad) return *bad;

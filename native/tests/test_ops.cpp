@@ -258,6 +258,22 @@ void test_region() {
   CHECK_THROWS(Region(size_t{1} << 62), std::bad_alloc);
 }
 
+void test_threads_by_tokens() {
+  Context context(2, "auto");
+  const auto used = [&](size_t tokens) {
+    const auto lock = context.begin(tokens);
+    return context.pool.threads();
+  };
+  CHECK(used(1) == 2 && used(9) == 2 && context.prefill_threads() == 2);
+  context.set_threads(1, 3);
+  CHECK(context.threads() == 1 && context.prefill_threads() == 3);
+  CHECK(used(1) == 1 && used(8) == 1 && used(9) == 3 && used(1) == 1 && used(SIZE_MAX) == 3);
+  context.set_threads(2, 0);
+  CHECK(used(8) == 2 && used(9) == 1 && context.pool.size() == 3);
+  context.set_threads(4, 4);
+  CHECK(used(8) == 4 && used(9) == 4);
+}
+
 void test_instruction_sets() {
   const auto names = available_isas();
   CHECK(names.back() == "generic");
@@ -276,6 +292,7 @@ int main() {
   test_layer_norm_rows();
   test_gated_linears();
   test_region();
+  test_threads_by_tokens();
   test_instruction_sets();
   return report("ops");
 }

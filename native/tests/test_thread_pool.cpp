@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -64,6 +65,46 @@ void test_threads_between_jobs() {
   }
 }
 
+// Of the threads that there are, so many take part: in every order, at once and after a sleep.
+void test_use() {
+  ThreadPool pool(4);
+  for (const size_t threads : {2, 1, 4, 3, 0, 9, 4, 1, 2, 4}) {
+    pool.use(threads);
+    CHECK(pool.threads() == std::clamp<size_t>(threads, 1, 4) && pool.size() == 4);
+    run_and_count(pool, 33);
+    if (threads % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    run_and_count(pool, 33);
+  }
+  pool.use(2);
+  pool.set_threads(3);
+  CHECK(pool.threads() == 3);
+  pool.use(1);
+  pool.set_threads(3);
+  CHECK(pool.threads() == 3);
+  run_and_count(pool, 33);
+}
+
+// Jobs follow each other at once, each with another count: a worker never joins one that it is not
+// to take part in, and one that is, wakes for it.
+void test_use_between_short_jobs() {
+  ThreadPool pool(4);
+  for (size_t job = 0; job < 20000; ++job) {
+    pool.use(1 + job % 4);
+    run_and_count(pool, 2 + job % 5);
+  }
+  for (int i = 0; i < 20; ++i) {
+    pool.use(1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    pool.use(4);
+    std::atomic<size_t> here{0};
+    pool.run(4, [&](size_t, size_t) {  // each piece waits for the others, so four threads must come
+      ++here;
+      while (here.load() != 4) std::this_thread::yield();
+    });
+    CHECK(here.load() == 4);
+  }
+}
+
 void test_destruction() {
   for (int i = 0; i < 50; ++i) {
     ThreadPool idle(4);  // may end before a worker has begun
@@ -116,6 +157,8 @@ void test_after_fork() {
     if (child == 0) {
       alarm(20);
       run_and_count(*pool, 50);
+      pool->use(2);
+      run_and_count(*pool, 50);
       pool->set_threads(2);
       run_and_count(*pool, 50);
       if (destroy) pool.reset();
@@ -137,6 +180,8 @@ int main() {
   test_many_short_jobs();
   test_jobs_after_pauses();
   test_threads_between_jobs();
+  test_use();
+  test_use_between_short_jobs();
   test_destruction();
   test_two_pools_in_two_threads();
   test_idle_uses_no_cpu();

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lapwing
+from lapwing.backends import topology
 
 SOURCES = Path(lapwing.__file__).parents[1]
 INHERITED = ("LAPWING_", "HF_", "XDG_", "NO_COLOR", "TERM", "PYTHONPATH")
@@ -48,6 +49,7 @@ class User:
             "PYTHONPATH": str(self.sources),
             "LAPWING_CACHE": str(self.home / "lapwing"),
             "HF_HOME": str(self.home / "hub"),
+            "LAPWING_THREADS": str(topology.read().default),  # none are measured
             "HF_HUB_OFFLINE": "1",
             "TERM": "xterm",
             "OPENBLAS_NUM_THREADS": "2",

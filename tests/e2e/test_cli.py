@@ -76,7 +76,7 @@ def test_version(user: User) -> None:
         ("run tales hi -n 0", 2, "error: max_tokens: expected a whole number ≥ 1, got 0"),
         ("run tales hi --temp -1", 2, "error: temperature: expected a finite number ≥ 0"),
         ("run tales hi --seed -1", 2, "error: seed: expected a whole number ≥ 0, got -1"),
-        ("run tales hi -t none", 2, "error: threads: expected auto or a number from 1"),
+        ("run tales hi -t none", 2, "error: threads: expected auto, measure or a number from 1"),
         ("run tales hi --dtype q5", 2, "error: dtype: expected one of auto, f32, f16, bf16, int8"),
         ("run tales hi --revision v1", 2, "error: tales: revision 'v1' was asked for"),
         ("run tales hi -n 9999", 2, "tokens exceed the model's context of 512"),

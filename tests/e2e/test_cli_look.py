@@ -10,6 +10,7 @@ import tiny
 from e2e.command import User
 
 import lapwing
+from lapwing.backends import topology
 
 
 @pytest.fixture
@@ -98,3 +99,6 @@ def test_doctor_in_words(user: User) -> None:
     shown = user.types("doctor").out
     for word in ("processor", "backends", "instruction sets", "memory read", "the reference is"):
         assert f"\n{word}  " in shown
+    threads = topology.read().default
+    assert f"{threads} in decode, {threads} in prefill\n" in shown
+    assert " not measured on this machine\n" in shown

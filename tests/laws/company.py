@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +83,18 @@ def check_threads(model: Model, batch: Array) -> None:
         assert model.threads == threads
         np.testing.assert_array_equal(model.forward(batch), want)
         np.testing.assert_array_equal(model.forward(batch[0, :1]), first)
+    for few, many in permutations((1, 2, 3), 2):
+        set_threads(model, few, many)
+        np.testing.assert_array_equal(model.forward(batch), want)
+        np.testing.assert_array_equal(model.forward(batch[0, :1]), first)
+    model.threads = 1
+
+
+def set_threads(model: Model, few: int, many: int) -> None:
+    """Of passes of a few tokens, and of more, apart."""
+    model.threads = few
+    model._backend.prefill_threads = many
+    assert (model.threads, model.prefill_threads) == (few, many)
 
 
 def check_chunks(model: Model, batch: Array, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws.company import set_threads
 from loading import TinyEncoders, needs_core
 from tiny import random_ids
 
@@ -87,8 +88,8 @@ def test_threads_do_not_matter(tiny_encoders: TinyEncoders, case: tuple[str, str
     model = tiny_encoders.load(*case)
     rows = rows_of(model)
     want = hidden(model, rows)
-    for threads in (2, 3, 1):
-        model.threads = threads
+    for few, many in ((2, 2), (3, 3), (1, 3), (3, 2), (1, 1)):
+        set_threads(model, few, many)
         np.testing.assert_array_equal(hidden(model, rows), want)
         np.testing.assert_array_equal(hidden(model, rows[0][:1]), hidden(model, [rows[0][:1]])[0])
 

@@ -12,7 +12,8 @@ import lapwing
 from lapwing import backends
 from lapwing.advise.probe import measure
 from lapwing.advise.slowdown import Measurements, Slowdown, compiler_advice, judge
-from lapwing.backends import machine
+from lapwing.backends import machine, topology
+from lapwing.engine.threads import Measured, create_backend, known
 from lapwing.weights.cache_folder import cache_folder
 
 PACKAGES = ("numpy", "tokenizers", "huggingface_hub", "typer", "rich")
@@ -36,6 +37,8 @@ class Facts:
     isas: tuple[str, ...]
     isa: str
     threads: int
+    prefill_threads: int
+    threads_measured: Measured | None  # what `auto` goes by
     cache_folder: Path | None
     hub_cache_folder: Path
     packages: dict[str, str | None]
@@ -64,20 +67,22 @@ def collect() -> Facts:
     """The facts alone, at once."""
     from huggingface_hub import constants
 
-    backend = backends.create()
+    backend, here = create_backend(may_measure=False), topology.read()
     return Facts(
         version=lapwing.__version__,
         python=f"{platform.python_version()} ({sys.executable})",
         platform=platform.platform(),
         cpu=machine.cpu_name(),
-        cpus_usable=machine.usable_cpus(),
-        cores_physical=machine.physical_cores(),
+        cpus_usable=here.usable,
+        cores_physical=here.physical,
         memory_bytes=machine.total_memory_bytes(),
         backends=backends.available(),
         backend=backend.name,
         isas=backends.available_isas(),
         isa=backend.isa,
         threads=backend.threads,
+        prefill_threads=backend.prefill_threads,
+        threads_measured=known(backend.isa, here) if backend.name == "cpu" else None,
         cache_folder=cache_folder(),
         hub_cache_folder=Path(constants.HF_HUB_CACHE),
         packages={name: _version(name) for name in PACKAGES},

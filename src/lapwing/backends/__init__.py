@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import operator
 import os
+from pathlib import Path
 
 from lapwing.backends.base import Backend
 from lapwing.errors import BackendError, RequestError
@@ -26,18 +27,28 @@ def available_isas() -> tuple[str, ...]:
     return tuple(_native.available_isas())
 
 
+def core_build() -> str:
+    """Which build of the compiled core this is, told by its file; empty without it."""
+    spec = importlib.util.find_spec("lapwing._native")
+    if spec is None or spec.origin is None:
+        return ""
+    facts = Path(spec.origin).stat()
+    return f"core {facts.st_size:x}-{facts.st_mtime_ns:x}"
+
+
 def create(name: str = "auto", threads: int | str = "auto", isa: str = "auto") -> Backend:
     """A backend.
 
     `auto` takes the environment's LAPWING_BACKEND, LAPWING_THREADS and LAPWING_ISA where they are
-    set, else the best there is: the compiled core, one thread a physical core.
+    set, else the best there is: the compiled core, one thread a physical core (P-cores alone, where
+    there are two kinds). Nothing is measured here: `measure` is auto.
     """
-    from lapwing.backends.machine import physical_cores
+    from lapwing.backends import topology
 
     name = os.environ.get("LAPWING_BACKEND", "auto") if name == "auto" else name
     isa = os.environ.get("LAPWING_ISA", "auto") if isa == "auto" else isa
     threads = os.environ.get("LAPWING_THREADS", "auto") if threads == "auto" else threads
-    count = physical_cores() if threads == "auto" else _parse_threads(threads)
+    count = topology.read().default if threads in ("auto", "measure") else _parse_threads(threads)
     if name not in (*NAMES, "auto"):
         raise BackendError(f"backend: expected one of auto, {', '.join(NAMES)}; got {name!r}")
     here = available()
@@ -66,5 +77,7 @@ def _parse_threads(threads: int | str) -> int:
     except (TypeError, ValueError):
         count = 0
     if isinstance(threads, bool) or not 1 <= count <= 1024:
-        raise RequestError(f"threads: expected auto or a number from 1 to 1024; got {threads!r}")
+        raise RequestError(
+            f"threads: expected auto, measure or a number from 1 to 1024; got {threads!r}"
+        )
     return count

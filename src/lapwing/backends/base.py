@@ -129,7 +129,8 @@ class Backend(Protocol):
 
     name: str
     isa: str
-    threads: int
+    threads: int  # of passes of a few tokens; setting it sets both
+    prefill_threads: int  # of passes of more
 
     def dense(self, data: NDArray[Any], dtype: str, layout: Layout) -> Matrix:
         """A float matrix used where it lies; dtype f32, f16 or bf16 (as uint16)."""

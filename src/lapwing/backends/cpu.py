@@ -108,12 +108,21 @@ class CpuBackend:
 
     @property
     def threads(self) -> int:
-        """Threads an operation is split over; may change between calls."""
+        """Threads a pass of a few tokens is split over; may change between calls, and sets both."""
         return self._context.threads
 
     @threads.setter
     def threads(self, threads: int) -> None:
         self._context.threads = threads
+
+    @property
+    def prefill_threads(self) -> int:
+        """Those of a pass of more tokens."""
+        return self._context.prefill_threads
+
+    @prefill_threads.setter
+    def prefill_threads(self, threads: int) -> None:
+        self._context.prefill_threads = threads
 
     def read_all(self, data: NDArray[np.uint8]) -> None:
         """Reads every byte with all threads, as fast as memory gives them: to measure that."""

@@ -1,4 +1,4 @@
-"""Facts about this machine, read from the system. Decides nothing beyond a thread count."""
+"""Facts about this machine, read from the system. Decides nothing."""
 
 from __future__ import annotations
 
@@ -7,55 +7,28 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def usable_cpus() -> int:
-    """CPUs this process may use: affinity mask, then the cgroup's quota."""
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    quota = _cgroup_cpu_quota()
-    return max(1, min(count, quota)) if quota else count
-
-
-def physical_cores() -> int:
-    """Cores behind `usable_cpus`: threads of one core share its arithmetic."""
-    cpus = usable_cpus()
-    if not hasattr(os, "sched_getaffinity"):
-        return cpus
-    siblings = set()
-    for cpu in os.sched_getaffinity(0):
-        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        try:
-            siblings.add(topology.read_text().strip())
-        except OSError:
-            return cpus
-    return max(1, min(cpus, len(siblings)))
-
-
-def _cgroup_cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Whole CPUs that cgroup v2 (cpu.max) or v1 (cfs quota) grants, rounded up."""
-    try:
-        quota, period = (root / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
-        return None  # "max", or −1: no limit
-    return -(-int(quota) // int(period))
-
-
 def cpu_name() -> str | None:
     """Model name of the processor, or None where the system does not tell."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+    with suppress(OSError), Path("/proc/cpuinfo").open() as lines:
+        for line in lines:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return None
+
+
+def power_source(root: Path = Path("/")) -> str | None:
+    """`mains` or `battery`; None where the system does not tell."""
+    online: dict[str, bool] = {}
+    with suppress(OSError):
+        for supply in (root / "sys/class/power_supply").iterdir():
+            with suppress(OSError):
+                kind = (supply / "type").read_text().strip()
+                if kind in ("Mains", "USB"):
+                    is_on = (supply / "online").read_text().strip() not in ("", "0")
+                    online[kind] = online.get(kind, False) or is_on
+    if any(online.values()):
+        return "mains"
+    return "battery" if "Mains" in online else None
 
 
 def total_memory_bytes() -> int | None:

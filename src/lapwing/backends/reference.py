@@ -154,7 +154,7 @@ class ReferenceBackend:
     isa = "numpy"
 
     def __init__(self, threads: int = 1) -> None:
-        self.threads = threads  # of NumPy's own BLAS: not ours to set
+        self.threads = self.prefill_threads = threads  # of NumPy's own BLAS: not ours to set
 
     def dense(self, data: NDArray[Any], dtype: str, layout: Layout) -> Matrix:
         """See Backend."""

@@ -59,7 +59,12 @@ def loaded(
 
 def at_work(model: Model) -> str:
     """What a closing line ends with: `'int8, cpu avx2, 2 threads'`."""
-    return f"{model.dtype}, {model.backend} {model.isa}, {counted(model.threads, 'thread')}"
+    return f"{model.dtype}, {model.backend} {model.isa}, {_threads(model)}"
+
+
+def _threads(model: Model) -> str:
+    few, many = model.threads, model.prefill_threads
+    return counted(few, "thread") + ("" if few == many else f" ({many} in prefill)")
 
 
 def at_work_json(model: Model) -> dict[str, object]:
@@ -69,4 +74,5 @@ def at_work_json(model: Model) -> dict[str, object]:
         "backend": model.backend,
         "isa": model.isa,
         "threads": model.threads,
+        "prefill_threads": model.prefill_threads,
     }

@@ -26,7 +26,12 @@ Dtype = Annotated[
 ]
 Threads = Annotated[
     str,
-    typer.Option("-t", "--threads", metavar="N", help="A number, or auto: one a physical core."),
+    typer.Option(
+        "-t",
+        "--threads",
+        metavar="N",
+        help="A number; auto: the best here, measured once; measure: anew.",
+    ),
 ]
 NoStore = Annotated[
     bool,

@@ -16,6 +16,7 @@ from lapwing.engine.model import Loaded, Model
 from lapwing.engine.opening import LOADS, Wishes, open_model, open_unread
 from lapwing.engine.pack import Progress
 from lapwing.engine.request import canonical
+from lapwing.engine.threads import create_backend
 from lapwing.errors import BackendError, RequestError
 from lapwing.layers.ops import Ops
 from lapwing.layers.sharing import SharedWeights
@@ -48,8 +49,9 @@ def load(
     """Loads a model: a Hugging Face directory, a hub id (`org/name`, `org/name@revision`), `tales`.
 
     dtype: f32, f16, bf16, int8, int4, or auto: int8, or what a store serves whose checkpoint is
-    not here. device: cpu, or auto. threads: a number, or auto (one a physical core). `torch_dtype`
-    is understood as dtype.
+    not here. device: cpu, or auto. threads: a number; auto: as many as are best here, for decode
+    and prefill apart (measured once, half a second); or measure: so, anew. `torch_dtype` is
+    understood as dtype.
 
     Weights that have to be converted are, once: into a plane store in the cache folder, which later
     loads map (store=False converts them into memory each time). planes: what a store that has to be
@@ -83,7 +85,7 @@ def load(
         raise RequestError("rising: goes from int4 to int8, so it needs dtype int8 and both planes")
     if rising and load not in ("auto", "progressive"):
         raise RequestError(f"rising: happens in a progressive load (or auto); got load {load!r}")
-    backend = backends.create(threads=threads)
+    backend = create_backend(threads)
     wishes = Wishes("progressive" if rising and load == "auto" else load, store, planes)
     if planes == "base" and recipe.refine_linears:
         raise RequestError("planes: base planes serve int4 alone; got dtype int8")

@@ -7,9 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
-from lapwing import backends
 from lapwing.backends.base import Backend
 from lapwing.engine.pack import Progress, pack
+from lapwing.engine.threads import create_backend
 from lapwing.errors import (
     DoesNotFitError,
     LapwingError,
@@ -179,7 +179,7 @@ def make_store(
     if path is None:
         raise ModelNotFoundError("there is no home directory; set LAPWING_CACHE to a folder")
     made_of = _made_of(recipe, planes)
-    backend = backends.create(threads=threads)
+    backend = create_backend(threads)
     try:
         if to is not None:  # nobody else's: no lock is left beside it
             pack(directory, source, made_of, to, backend, progress)

@@ -110,7 +110,10 @@ class Model:
 
     @property
     def threads(self) -> int:
-        """Threads an operation is split over; may be set between calls."""
+        """Threads a pass of a few tokens is split over (decode); may be set between calls.
+
+        Setting it sets those of prefill, too.
+        """
         return self._backend.threads
 
     @threads.setter
@@ -118,6 +121,11 @@ class Model:
         if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
             raise RequestError(f"threads: expected a number from 1 to 1024, got {threads!r}")
         self._backend.threads = threads
+
+    @property
+    def prefill_threads(self) -> int:
+        """Those of a pass of more tokens."""
+        return self._backend.prefill_threads
 
     @property
     def context_length(self) -> int:

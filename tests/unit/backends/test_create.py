@@ -11,7 +11,7 @@ import pytest
 from loading import needs_core
 
 from lapwing import BackendError, RequestError, backends
-from lapwing.backends import machine
+from lapwing.backends import machine, topology
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,8 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_is_the_best() -> None:
     backend = backends.create()
     assert (backend.name, backend.isa) == ("cpu", backends.available_isas()[0])
-    assert backend.threads == machine.physical_cores()
+    assert backend.threads == backend.prefill_threads == topology.read().default
+    assert backends.create(threads="measure").threads == backend.threads
     assert backends.available_isas()[-1] == "generic"
 
 
@@ -63,7 +64,7 @@ def test_unknown_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_thread_counts_that_are_none(threads: Any) -> None:
     with pytest.raises(RequestError) as caught:
         backends.create(threads=threads)
-    message = f"threads: expected auto or a number from 1 to 1024; got {threads!r}"
+    message = f"threads: expected auto, measure or a number from 1 to 1024; got {threads!r}"
     assert str(caught.value) == message
 
 
@@ -72,29 +73,34 @@ def test_thread_counts(threads: Any) -> None:
     assert backends.create(threads=threads).threads == int(threads)
 
 
-@pytest.mark.parametrize(
-    ("files", "cpus"),
-    [
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "150000 100000\n"}, 2),
-        ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
-        ({"cpu.max": "nonsense"}, None),
-        ({}, None),
-    ],
-)
-def test_cgroup_quota(tmp_path: Path, files: dict[str, str], cpus: int | None) -> None:
-    for name, text in files.items():
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    assert machine._cgroup_cpu_quota(tmp_path) == cpus
-
-
 def test_facts_of_this_machine() -> None:
-    assert 1 <= machine.physical_cores() <= machine.usable_cpus() <= (os.cpu_count() or 1)
+    here = topology.read()
+    assert 1 <= here.default <= here.physical <= here.usable <= (os.cpu_count() or 1)
+    assert machine.power_source() in ("mains", "battery", None)
     resident, peak = machine.resident_bytes(), machine.peak_resident_bytes()
     if resident is not None and peak is not None:
         assert 1 << 20 < resident <= peak
+
+
+@pytest.mark.parametrize(
+    ("supplies", "source"),
+    [
+        ({}, None),
+        ({"AC": ("Mains", "1"), "BAT0": ("Battery", None)}, "mains"),
+        ({"AC": ("Mains", "0"), "BAT0": ("Battery", None)}, "battery"),
+        ({"AC": ("Mains", "0"), "ucsi": ("USB", "1")}, "mains"),
+        ({"ucsi": ("USB", "0")}, None),  # a socket that feeds others, perhaps
+        ({"mouse": ("Battery", "1")}, None),
+        ({"AC": ("Mains", None)}, None),
+    ],
+)
+def test_power_source(
+    tmp_path: Path, supplies: dict[str, tuple[str, str | None]], source: str | None
+) -> None:
+    for name, (kind, online) in supplies.items():
+        supply = tmp_path / "sys/class/power_supply" / name
+        supply.mkdir(parents=True)
+        (supply / "type").write_text(f"{kind}\n")
+        if online is not None:
+            (supply / "online").write_text(f"{online}\n")
+    assert machine.power_source(tmp_path) == source

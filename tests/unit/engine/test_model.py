@@ -165,7 +165,7 @@ def test_threads(tiny_models: TinyModels) -> None:
     model = tiny_models.load("odd", "int8")
     before = model.threads
     model.threads = 3
-    assert model.threads == 3
+    assert (model.threads, model.prefill_threads) == (3, 3)
     assert model.generate(IDS, max_tokens=1).threads == 3
     model.threads = before
     bad: Any
@@ -174,7 +174,7 @@ def test_threads(tiny_models: TinyModels) -> None:
             model.threads = bad
         assert str(caught.value) == f"threads: expected a number from 1 to 1024, got {bad!r}"
     assert model.threads == before
-    with pytest.raises(RequestError, match="threads: expected auto or a number"):
+    with pytest.raises(RequestError, match="threads: expected auto, measure or a number"):
         lapwing.load(tiny_models.directory("odd"), threads=0)
 
 

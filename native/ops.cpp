@@ -97,6 +97,11 @@ Epilogue epilogue_of(const Epilogue& e, const float* bias, size_t column) {
 
 }  // namespace
 
+float* Context::arena(size_t count) {
+  arena_ = grown(arena_, count * sizeof(float));
+  return reinterpret_cast<float*>(arena_.data());
+}
+
 float* Context::between(size_t count) {
   between_ = grown(between_, count * sizeof(float));
   return reinterpret_cast<float*>(between_.data());

@@ -36,12 +36,13 @@ class Context {
   // Reused between operations, grown on demand, 64-byte aligned.
   uint8_t* scratch(size_t nbytes);
   uint8_t* worker_scratch(size_t nbytes_each);  // one piece a thread, each a multiple of 64
+  float* arena(size_t count);                   // arrays of a recorded pass
   float* between(size_t count);                 // what passes from one half of an operation on
 
  private:
   std::mutex mutex_;
   std::atomic<size_t> threads_, prefill_threads_;  // asked for while an operation runs
-  Region scratch_, worker_scratch_, between_;
+  Region scratch_, worker_scratch_, between_, arena_;
 };
 
 // Matrices that read the same x [T, K], their outputs side by side: out [T, ΣN] =

@@ -97,8 +97,7 @@ void Program::run(Context& context, const PassInputs& inputs, float* out) {
     offsets.push_back(total);
     total += ceil_div(width * most, kLine) * kLine;
   }
-  if (memory_.nbytes() < total * sizeof(float)) memory_ = Region(total * sizeof(float));
-  auto* memory = reinterpret_cast<float*>(memory_.data());
+  float* memory = context.arena(total);
   const auto place = [&](size_t slot) {
     return slot == result_ ? out : memory + offsets[slots_[slot].buffer];
   };

@@ -10,7 +10,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "memory.hpp"
 #include "ops.hpp"
 
 namespace lapwing {
@@ -88,7 +87,6 @@ class Program {
   std::vector<Recorded> operations_;
   std::vector<size_t> buffer_widths_;
   size_t result_ = kNone;
-  Region memory_;
 };
 
 }  // namespace lapwing

@@ -13,7 +13,7 @@ from lapwing.backends.base import Backend, BadWeightError, Floats, Layout, Matri
 from lapwing.errors import DoesNotFitError, RequestError, WeightsError
 from lapwing.layers.sharing import SharedWeights
 from lapwing.quant import scheme
-from lapwing.quant.convert import FILE_DTYPES, held_by, narrow, to_f32
+from lapwing.quant.convert import FILE_DTYPES, held_by, narrow, narrow_turned, to_f32
 from lapwing.quant.recipe import Recipe
 from lapwing.weights.lazy import LazyTensor
 from lapwing.weights.store.checkpoint import StoredTensor
@@ -249,12 +249,11 @@ class Parameter:
 
     def _converted(self, data: NDArray[Any]) -> tuple[NDArray[Any], Layout]:
         """At the dtype that passes read, and its layout: turned, if that is worth it."""
-        converted, lost = narrow(data, self.stored_dtype, self.held_dtype)
+        convert = narrow_turned if self.turned else narrow
+        converted, lost = convert(data, self.stored_dtype, self.held_dtype)
         if lost is not None:
             raise self._bad(lost, data, f"does not fit {self.held_dtype}")
-        return (
-            (np.ascontiguousarray(converted.T), "nk") if self.turned else (converted, self.layout)
-        )
+        return converted, "nk" if self.turned else self.layout
 
     def release(self) -> None:
         """Gives up what `load` made, and the pages of the file."""

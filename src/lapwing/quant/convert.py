@@ -48,6 +48,20 @@ def narrow(data: Array, stored: str, wanted: str) -> tuple[Array, int | None]:
     return out.reshape(data.shape), first_lost
 
 
+def narrow_turned(data: Array, stored: str, wanted: str) -> tuple[Array, int | None]:
+    """As `narrow`, of a matrix [K, N] → [N, K]; no second copy is made on the way."""
+    K, N = data.shape
+    out = np.empty((N, K), NUMPY_DTYPES[wanted])
+    first_lost = None
+    rows = max(1, STRETCH // max(1, N))
+    for begin in range(0, K, rows):
+        piece, lost = narrow(data[begin : begin + rows], stored, wanted)
+        out[:, begin : begin + rows] = piece.T
+        if first_lost is None and lost is not None:
+            first_lost = begin * N + lost
+    return out, first_lost
+
+
 def _narrow(data: Array, stored: str, wanted: str) -> tuple[Array, NDArray[np.bool_]]:
     with np.errstate(over="ignore", invalid="ignore"):
         values = data if stored == "f64" else to_f32(data, stored)

@@ -97,7 +97,10 @@ void Program::run(Context& context, const PassInputs& inputs, float* out) {
     offsets.push_back(total);
     total += ceil_div(width * most, kLine) * kLine;
   }
-  float* memory = context.arena(total);
+  // What a token needs is kept for the next one; a prompt's activations go back to the system.
+  constexpr size_t kKept = (1 << 19) / sizeof(float);
+  const Region own = total > kKept ? Region(total * sizeof(float)) : Region();
+  float* memory = total > kKept ? reinterpret_cast<float*>(own.data()) : context.arena(total);
   const auto place = [&](size_t slot) {
     return slot == result_ ? out : memory + offsets[slots_[slot].buffer];
   };

@@ -56,6 +56,7 @@ class Program {
 
   size_t width() const { return slots_[result_].width; }
   size_t rows(const PassInputs& inputs) const;
+  size_t numbers() const { return limits_.size(); }  // of each token
   size_t operations() const { return operations_.size(); }
   // False for ids beyond a table: nothing has been done then.
   bool fits(const PassInputs& inputs) const;

@@ -34,14 +34,21 @@ class RecordedPass {
   std::optional<NewMatrix> run(Context& context, const std::vector<Numbers>& numbers,
                                const std::vector<size_t>& lengths,
                                const std::vector<KVCache*>& caches) {
-    size_t T = 0;
-    for (const size_t length : lengths) T += length;
+    check("numbers of a token", program_.numbers(), numbers.size());
+    if (numbers.empty()) throw std::invalid_argument("a pass needs the ids of its tokens");
+    const size_t T = numbers[0].size();
+    size_t rest = T;
+    for (const size_t length : lengths) {
+      if (length == 0) return std::nullopt;
+      if (length > rest) mismatch("numbers, one a token: at least", T - rest + length, T);
+      rest -= length;
+    }
+    check("numbers, one a token", T - rest, T);
     std::vector<std::span<const int64_t>> spans;
     for (const auto& each : numbers) {
       check("numbers, one a token", T, each.size());
       spans.emplace_back(each.data(), each.size());
     }
-    if (numbers.empty()) throw std::invalid_argument("a pass needs the ids of its tokens");
     const PassInputs inputs{spans, lengths, caches};
     if (T == 0 || !room(lengths, caches) || !program_.fits(inputs)) return std::nullopt;
     NewMatrix out = new_matrix(program_.rows(inputs), program_.width());

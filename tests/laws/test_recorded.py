@@ -162,6 +162,12 @@ def test_a_full_cache_is_refused_as_before(tiny_models: TinyModels) -> None:
     assert recorded.run([[-1], [0]], [1], [other]) is None
     with pytest.raises(ValueError, match="numbers, one a token"):
         recorded.run([[3], []], [1], [other])
+    with pytest.raises(ValueError, match="numbers of a token: expected 2, got 1"):
+        recorded.run([[3]], [1], [other])
+    for lengths in ([2], [1, 1], [2**64 - 1, 2]):
+        with pytest.raises(ValueError, match="numbers, one a token"):
+            recorded.run([[3], [0]], lengths, [other])
+    assert recorded.run([[3], [0]], [1, 0], [other, other]) is None
     assert recorded.run([[3], [0]], [1], [other]) is not None
 
 

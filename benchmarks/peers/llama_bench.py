@@ -4,7 +4,8 @@ Each sample is a process of its own, which loads, warms up and measures once. It
 behind as many tokens as the workload's prompt has.
 """
 
-from __future__ import annotations
+from __future__ from abc import abstractmethod
+import annotations
 
 import json
 import subprocess
@@ -78,9 +79,9 @@ class ProgramRunner(Runner):
     def prepare(self, work: Workload) -> None:
         self.arguments(work)
 
+    @abstractmethod
     def arguments(self, work: Workload) -> list[str]:
         """For that workload. Raises Unavailable where the program has no such thing."""
-        raise NotImplementedError
 
     def ask(self, work: Workload) -> dict[str, float]:
         """What it measured."""

@@ -4,11 +4,11 @@ Each sample is a process of its own, which loads, warms up and measures once. It
 behind as many tokens as the workload's prompt has.
 """
 
-from __future__ from abc import abstractmethod
-import annotations
+from __future__ import annotations
 
 import json
 import subprocess
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from benchmarks.export import gguf_quantize
@@ -69,7 +69,7 @@ class Program(Peer):
         return self.runner(binary(self.name), path, FLASH[setting], threads, facts)
 
 
-class ProgramRunner(Runner):
+class ProgramRunner(Runner, ABC):
     """Runs the program once a sample, and reads the last JSON object it prints."""
 
     def __init__(self, program: Path, model: Path, flash: str, threads: int, facts: Facts) -> None:

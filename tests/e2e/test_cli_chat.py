@@ -9,6 +9,8 @@ import select
 import signal
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,7 @@ FREE = ("--temp", "1", "--seed", "7", "--ignore-eos")
 KEYWORDS: dict[str, Any] = {"temperature": 1.0, "seed": 7, "ignore_eos": True}
 ESCAPES = re.compile(r"\x1b\[\??[\d;]*[a-zA-Z]")
 PATIENCE_S = 60
+LOCAL_FLAGS = 3  # of what tcgetattr gives
 
 
 class Terminal:
@@ -60,10 +63,14 @@ class Terminal:
         self.process.send_signal(signal.SIGINT)
 
     def interrupt_until(self, text: str) -> None:
-        """Again, as one does: a signal that comes before readline listens waits for the next."""
+        """Once readline has the terminal. A signal in the moment before it listens waits for the
+        next one, so another follows, but late: on a busy machine the first may still be under way,
+        and a second one too many would give up the line typed next."""
+        while termios.tcgetattr(self._ours)[LOCAL_FLAGS] & termios.ICANON:
+            time.sleep(0.01)
         while text not in self.shown:
             self.interrupt()
-            if select.select([self._ours], [], [], 1.0)[0]:
+            if select.select([self._ours], [], [], PATIENCE_S / 4)[0]:
                 self._read()
         self.expect(text)
 

@@ -64,14 +64,13 @@ class Terminal:
 
     def interrupt_until(self, text: str) -> None:
         """Once readline has the terminal. A signal in the moment before it listens waits for the
-        next one, so another follows, but late: on a busy machine the first may still be under way,
-        and a second one too many would give up the line typed next."""
+        next one, so another follows, but only where nothing at all came of the first: one too many
+        would give up the line typed next."""
         while termios.tcgetattr(self._ours)[LOCAL_FLAGS] & termios.ICANON:
             time.sleep(0.01)
-        while text not in self.shown:
+        self.interrupt()
+        while not select.select([self._ours], [], [], PATIENCE_S / 4)[0]:
             self.interrupt()
-            if select.select([self._ours], [], [], PATIENCE_S / 4)[0]:
-                self._read()
         self.expect(text)
 
     def ends(self) -> tuple[str, int]:

@@ -41,9 +41,10 @@ struct Epilogue {
 
 // Activations as int8 with one scale per token and group of 32.
 struct QuantizedRows {
-  const int8_t* codes;  // [T, groups * 32], zero beyond K
-  const float* scale;   // [T, groups]: d
-  const float* sum;     // [T, groups]: d · Σ codes
+  const int8_t* codes;   // [T, groups * 32], zero beyond K
+  const int16_t* words;  // the same as 16 bits, where an instruction set wants them (words_from)
+  const float* scale;    // [T, groups]: d
+  const float* sum;      // [T, groups]: d · Σ codes
 };
 
 // One cached sequence, one layer, one key/value head.
@@ -77,6 +78,8 @@ struct Kernels {
   void (*plane_linear)(const PlaneView& w, Precision precision, const QuantizedRows& x, size_t T,
                        size_t first, size_t last, const Epilogue& epilogue, float* out,
                        uint8_t* scratch);
+  // From so many tokens on, int8 products read the activations' words.
+  size_t words_from;
   // One activation row x [K] → codes [groups*32], scale and sum [groups].
   void (*quantize_row)(const float* x, size_t K, int8_t* codes, float* scale, float* sum);
   // Searches codes for w [32][8], rows in lanes: minimises e4 + 60·e8, squared errors of both
@@ -129,9 +132,13 @@ struct Kernels {
 const Kernels& generic_kernels();
 const Kernels& avx2_kernels();
 
+// Half a step of the refine plane, in units of s/16: where the cells of the format have their
+// middle.
+inline constexpr float kHalfCell = -7.5f / 16;
+
 inline constexpr size_t kPanelRows = 16;  // rows that a prefill panel unpacks together
 
-// Two nibble panels and the float s, m of kPanelRows rows.
+// Codes as words and the float s, m of kPanelRows rows.
 constexpr size_t plane_scratch_bytes(size_t K) {
   return group_count(K) * (2 * kPanelRows * kGroup + 2 * kPanelRows * sizeof(float)) + 64;
 }

@@ -8,6 +8,8 @@
 #include "kernels/attention.hpp"
 #include "kernels/attend_all.hpp"
 #include "kernels/quantize.hpp"
+#include "kernels/bytes_avx2.hpp"
+#include "kernels/panels_avx2.hpp"
 #include "kernels/planes_avx2.hpp"
 #include "kernels/peak.hpp"
 #include "kernels/table.hpp"

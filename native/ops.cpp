@@ -136,17 +136,22 @@ void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision 
             const float* x, size_t T, const Epilogue& e, float* out) {
   const size_t K = parts[0].w.K, groups = group_count(K), row = groups * kGroup;
   const size_t code_bytes = round64(T * row), scale_bytes = round64(T * groups * sizeof(float));
-  uint8_t* memory = context.scratch(code_bytes + 2 * scale_bytes);
+  const bool widened = precision == Precision::int8 && T >= context.kernels.words_from;
+  uint8_t* memory = context.scratch((widened ? 3 : 1) * code_bytes + 2 * scale_bytes);
   auto* codes = reinterpret_cast<int8_t*>(memory);
   auto* scale = reinterpret_cast<float*>(memory + code_bytes);
   auto* sum = reinterpret_cast<float*>(memory + code_bytes + scale_bytes);
+  auto* words =
+      widened ? reinterpret_cast<int16_t*>(memory + code_bytes + 2 * scale_bytes) : nullptr;
 
   const Pieces tokens = divide(T, 4 * K, context.pool.threads());
   context.pool.run(tokens.count, [&](size_t piece, size_t) {
     const size_t last = std::min(T, (piece + 1) * tokens.size);
-    for (size_t t = piece * tokens.size; t < last; ++t)
+    for (size_t t = piece * tokens.size; t < last; ++t) {
       context.kernels.quantize_row(x + t * K, K, codes + t * row, scale + t * groups,
                                    sum + t * groups);
+      if (widened) std::copy_n(codes + t * row, row, words + t * row);
+    }
   });
 
   const size_t each = round64(plane_scratch_bytes(K));
@@ -159,9 +164,9 @@ void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision 
   context.pool.run(shares.size(), [&](size_t piece, size_t worker) {
     const Share& share = shares[piece];
     const auto& part = parts[share.part];
-    context.kernels.plane_linear(part.w, precision, {codes, scale, sum}, T, share.first, share.last,
-                                 epilogue_of(e, part.bias, share.column), out + share.column,
-                                 scratch + worker * each);
+    context.kernels.plane_linear(part.w, precision, {codes, words, scale, sum}, T, share.first,
+                                 share.last, epilogue_of(e, part.bias, share.column),
+                                 out + share.column, scratch + worker * each);
   });
 }
 

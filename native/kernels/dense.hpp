@@ -44,11 +44,14 @@ static void to_float(DType dtype, const void* in, size_t count, float* out) {
   }
 }
 
-// R rows × T tokens of an [N, K] matrix: sums[r][t] = Σ_k w[r, k]·x[t, k].
+constexpr size_t kTileRows = 8;  // rows whose sums are finished together
+// Tokens that pass all rows before the next ones come: their activations stay in half of L2.
+constexpr size_t kMostTokens = 96, kLeastTokens = 24, kTokenBytes = 256 << 10;
+
+// R rows × T tokens of an [N, K] matrix → sums [T][kTileRows], eight parts of each.
 // Streamed: the matrix comes from memory, and what lies behind the tile is fetched meanwhile.
 template <class From, size_t R, size_t T, bool Streamed>
-static inline void dot_tile(const typename From::Element* w, const float* x, size_t K,
-                            float (&sums)[R][T]) {
+static inline void dot_tile(const typename From::Element* w, const float* x, size_t K, F8* sums) {
   F8 acc[R][T];
 #pragma GCC unroll 16
   for (size_t r = 0; r < R; ++r)
@@ -74,61 +77,50 @@ static inline void dot_tile(const typename From::Element* w, const float* x, siz
         acc[r][t] = fma(row, load_part(x + t * K + k, K - k), acc[r][t]);
     }
   }
-  if constexpr (R == 4 && T > 1) {
-    for (size_t t = 0; t < T; t += 2) {  // of two tokens at once
-      const size_t other = t + 1 < T ? t + 1 : t;
-      F8 eight[8];
-#pragma GCC unroll 4
-      for (size_t r = 0; r < R; ++r) eight[r] = acc[r][t], eight[R + r] = acc[r][other];
-      float totals[8];
-      store(totals, LAPWING_ISA::sums(eight));
-      for (size_t r = 0; r < R; ++r) sums[r][t] = totals[r], sums[r][other] = totals[R + r];
-    }
-  } else {
-    for (size_t r = 0; r < R; ++r)
-      for (size_t t = 0; t < T; ++t) sums[r][t] = sum(acc[r][t]);
-  }
+#pragma GCC unroll 16
+  for (size_t r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (size_t t = 0; t < T; ++t) sums[t * kTileRows + r] = acc[r][t];
 }
 
-// `rows` rows from row n on, four at a time, against T tokens.
+// Up to kTileRows rows from row n on × T tokens from token t on.
 template <class From, size_t T, bool Streamed>
 static inline void dot_rows(const typename From::Element* w, size_t rows, const float* x, size_t K,
                             size_t t, size_t n, const Epilogue& e, float* out) {
-  const auto tile = [&](auto size, size_t r) {
-    constexpr size_t R = decltype(size)::value;
-    float sums[R][T];
-    dot_tile<From, R, T, Streamed>(w + r * K, x + t * K, K, sums);
-    for (size_t i = 0; i < T; ++i) {
-      float v[R];
-      for (size_t j = 0; j < R; ++j) v[j] = sums[j][i];
-      finish(load_part(v, R), e, t + i, n + r, R, out);
-    }
-  };
+  F8 sums[T][kTileRows];
   size_t r = 0;
-  for (; r + 4 <= rows; r += 4) tile(std::integral_constant<size_t, 4>{}, r);
-  for (; r < rows; ++r) tile(std::integral_constant<size_t, 1>{}, r);
+  for (; r + 4 <= rows; r += 4)
+    dot_tile<From, 4, T, Streamed>(w + r * K, x + t * K, K, sums[0] + r);
+  for (; r < rows; ++r) dot_tile<From, 1, T, Streamed>(w + r * K, x + t * K, K, sums[0] + r);
+  for (; r < kTileRows; ++r)
+    for (size_t i = 0; i < T; ++i) sums[i][r] = zero();
+  for (size_t i = 0; i < T; ++i) finish(LAPWING_ISA::sums(sums[i]), e, t + i, n, rows, out);
 }
 
-// Three tokens stay in L1 while a block of rows, small enough for L2, passes them. The first ones
-// bring it there. 16-bit rows are widened as they are read: conversions fit between multiply-adds.
+// Tokens [t, last) against rows, three at a time. Eight rows stay in L1 while the tokens, which are
+// in L2, pass them; the first tokens bring the rows. 16-bit rows are widened as they are read:
+// conversions fit between multiply-adds.
 template <class From>
-static void dot_block(const typename From::Element* w, size_t rows, const float* x, size_t T,
-                      size_t K, size_t n, const Epilogue& e, float* out) {
-  const auto tokens = [&](auto count, auto streamed, size_t t) {
-    dot_rows<From, decltype(count)::value, decltype(streamed)::value>(w, rows, x, K, t, n, e, out);
+static void dot_block(const typename From::Element* w, size_t rows, const float* x, size_t t,
+                      size_t last, size_t K, size_t n, const Epilogue& e, float* out) {
+  const auto tokens = [&](auto count, auto streamed, size_t at) {
+    dot_rows<From, decltype(count)::value, decltype(streamed)::value>(w, rows, x, K, at, n, e, out);
   };
   constexpr std::integral_constant<size_t, 3> three{};
   constexpr std::integral_constant<size_t, 2> two{};
   constexpr std::integral_constant<size_t, 1> one{};
-  constexpr std::true_type first{};
+  if (t == 0) {
+    constexpr std::true_type streamed{};
+    if (last == 1) return tokens(one, streamed, 0);
+    if (last == 2 || last == 4)
+      tokens(two, streamed, 0), t = 2;
+    else
+      tokens(three, streamed, 0), t = 3;
+  }
   constexpr std::false_type again{};
-  if (T == 2) return tokens(two, first, 0);
-  if (T == 4) return tokens(two, first, 0), tokens(two, again, 2);
-  tokens(three, first, 0);
-  size_t t = 3;
-  for (; t + 3 <= T && t + 4 != T; t += 3) tokens(three, again, t);
-  for (; t + 2 <= T; t += 2) tokens(two, again, t);
-  if (t < T) tokens(one, again, t);
+  for (; t + 3 <= last && t + 4 != last; t += 3) tokens(three, again, t);
+  for (; t + 2 <= last; t += 2) tokens(two, again, t);
+  if (t < last) tokens(one, again, t);
 }
 
 // One token: four rows at a time that lie far apart. Several long runs through memory are read
@@ -163,7 +155,7 @@ static void dot_streams(const DenseView& w, const float* x, size_t first, size_t
     }
   }
   for (size_t n = first + kStreams * apart; n < last; ++n)
-    dot_rows<From, 1, true>(data + n * K, 1, x, K, 0, n, e, out);
+    dot_block<From>(data + n * K, 1, x, 0, 1, K, n, e, out);
 }
 
 template <class From>
@@ -171,10 +163,12 @@ static void linear_nk(const DenseView& w, const float* x, size_t T, size_t first
                       const Epilogue& e, float* out) {
   if (T == 1) return dot_streams<From>(w, x, first, last, e, out);
   const auto* data = static_cast<const typename From::Element*>(w.data);
-  for (size_t n = first; n < last; n += kPanelRows) {
-    const size_t rows = last - n < kPanelRows ? last - n : kPanelRows;
-    dot_block<From>(data + n * w.K, rows, x, T, w.K, n, e, out);
-  }
+  size_t most = kTokenBytes / sizeof(float) / (w.K == 0 ? 1 : w.K) / 3 * 3;
+  most = most < kLeastTokens ? kLeastTokens : most > kMostTokens ? kMostTokens : most;
+  for (size_t t = 0; t < T; t += most)
+    for (size_t n = first; n < last; n += kTileRows)
+      dot_block<From>(data + n * w.K, last - n < kTileRows ? last - n : kTileRows, x, t,
+                      T - t < most ? T : t + most, w.K, n, e, out);
 }
 
 // Panel [K, 16] of float32, T tokens.

@@ -1,12 +1,16 @@
 // The integer linear on planes in plain C++: the definition that faster versions must equal.
 //
 // Per row and group, with the integer sum S over the codes of both operands and d, Σx of the token:
-//   int4  v = d·S_hi                              int8  v = d·(16·S_hi + S_lo) − 7.5·Σx
-// and over the groups, k ascending, with the factors that 8 rows share:
-//   int4  f_m·Σ m_code·Σx + f_s·Σ s_code·v        int8  the same with f_s/16
+//   int4  v = s_code·S_hi          c = m_code
+//   int8  v = s_code·(16·S_hi + S_lo)   c = f_m·m_code − 7.5/16·f_s·s_code
+// (v in one rounding: instruction sets that multiply integers give the same bits), and over the
+// groups, k ascending, with the factors that 8 rows share:
+//   int4  f_m·Σ c·Σx + f_s·Σ d·v   int8  Σ c·Σx + f_s/16·Σ d·v
 #include "../kernels.hpp"
 
 namespace lapwing::LAPWING_ISA {
+
+constexpr size_t kWordsFrom = SIZE_MAX;
 
 static void plane_linear(const PlaneView& w, Precision precision, const QuantizedRows& x, size_t T,
                          size_t first, size_t last, const Epilogue& e, float* out, uint8_t*) {
@@ -16,7 +20,6 @@ static void plane_linear(const PlaneView& w, Precision precision, const Quantize
     const uint8_t* base = w.base + rg * base_stride(w.K);
     const uint8_t* refine = both ? w.refine + rg * refine_stride(w.K) : nullptr;
     const float* factors = w.factors + rg * 2;
-    const float scale_factor = both ? factors[0] * (1.0f / 16) : factors[0];
     const size_t n = rg * kRows, count = w.N - n;
     for (size_t t = 0; t < T; ++t) {
       F8 scaled = zero(), centred = zero();
@@ -34,14 +37,13 @@ static void plane_linear(const PlaneView& w, Precision precision, const Quantize
           sums[row] = static_cast<float>(both ? 16 * s_hi + s_lo : s_hi);
         }
         const F8 s = load_codes(base + scale_offset(g));
-        const F8 m = load_codes(reinterpret_cast<const int8_t*>(base + centre_offset(g)));
-        const F8 x_sum = set1(x.sum[t * groups + g]);
-        F8 v = mul(load(sums), set1(x.scale[t * groups + g]));
-        if (both) v = fma(set1(-7.5f), x_sum, v);
-        scaled = fma(s, v, scaled);
-        centred = fma(m, x_sum, centred);
+        F8 c = load_codes(reinterpret_cast<const int8_t*>(base + centre_offset(g)));
+        if (both) c = fma(s, set1(factors[0] * kHalfCell), mul(c, set1(factors[1])));
+        scaled = fma(mul(s, load(sums)), set1(x.scale[t * groups + g]), scaled);
+        centred = fma(c, set1(x.sum[t * groups + g]), centred);
       }
-      const F8 result = fma(centred, set1(factors[1]), mul(scaled, set1(scale_factor)));
+      const F8 result = both ? fma(scaled, set1(factors[0] * (1.0f / 16)), centred)
+                             : fma(centred, set1(factors[1]), mul(scaled, set1(factors[0])));
       finish(result, e, t, n, count, out);
     }
   }

@@ -4,6 +4,7 @@ namespace lapwing::LAPWING_ISA {
 static constexpr Kernels make_table(const char* name) {
   return {.name = name,
           .plane_linear = plane_linear,
+          .words_from = kWordsFrom,
           .quantize_row = quantize_row,
           .encode_group = encode_group,
           .dense_linear = dense_linear,

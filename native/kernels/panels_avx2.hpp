@@ -1,0 +1,206 @@
+// The integer linear on planes for AVX2 and many tokens: 16 rows are unpacked once, to a panel that
+// all tokens share. int4 as bytes, u4 × s8 by vpmaddubsw, in int16 as in planes_avx2.hpp; int8 as
+// 16-bit words, u8 × s8 by vpmaddwd, in int32: with AVX2's instructions that costs as much as two
+// passes over nibbles, and needs no second pass (72 to 66 GMAC/s, benchmarks/NOTES.md).
+#include "../kernels.hpp"
+
+namespace lapwing::LAPWING_ISA {
+
+constexpr size_t kPanelTokens = 12;  // below this, splitting nibbles for each tile costs less
+constexpr size_t kWordsFrom = kPanelTokens;
+constexpr size_t kHalves = 2;  // row groups of a panel
+constexpr size_t kHalfBytes = 32;
+
+// int4: codes [groups][8][2][8 rows][4 k] bytes, scales [groups][2][8][2] 16-bit codes of s
+// int8: codes [groups][16][2][8 rows][2 k] words, scales [groups][2][8] codes of s as floats
+struct Panel {
+  uint8_t* codes;
+  uint8_t* scales;
+  float* centres;  // [groups][2][8]
+};
+template <bool Both>
+constexpr size_t kPanelGroupBytes = (Both ? 2 : 1) * kPanelRows * kGroup;
+
+static inline void store_bytes(uint8_t* p, __m256i a) {
+  _mm256_store_si256(reinterpret_cast<__m256i*>(p), a);
+}
+
+// One unit of a row group: bytes of 4 k of 8 rows → 2 × words of 2 k of 8 rows.
+static inline void store_words(uint8_t* to, __m256i bytes) {
+  const __m256i first = _mm256_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1,
+                                         0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1);
+  const __m256i second = _mm256_add_epi8(
+      first, _mm256_and_si256(_mm256_cmpgt_epi8(first, _mm256_set1_epi8(-1)), _mm256_set1_epi8(2)));
+  store_bytes(to, _mm256_shuffle_epi8(bytes, first));
+  store_bytes(to + kHalves * kHalfBytes, _mm256_shuffle_epi8(bytes, second));
+}
+
+template <bool Both>
+static inline void unpack_group(const uint8_t* high, const uint8_t* low, uint8_t* to) {
+  const __m256i mask = _mm256_set1_epi8(15), upper = _mm256_set1_epi8(-16);
+#pragma GCC unroll 4
+  for (size_t i = 0; i < kGroupUnits; ++i) {
+    const __m256i hi = load_bytes(high + i * kUnitBytes);
+    if (Both) {
+      const __m256i lo = load_bytes(low + i * kUnitBytes);
+      store_words(to, _mm256_or_si256(_mm256_and_si256(_mm256_slli_epi16(hi, 4), upper),
+                                      _mm256_and_si256(lo, mask)));
+      to += 2 * kHalves * kHalfBytes;
+      store_words(to, _mm256_or_si256(_mm256_and_si256(hi, upper),
+                                      _mm256_and_si256(_mm256_srli_epi16(lo, 4), mask)));
+      to += 2 * kHalves * kHalfBytes;
+    } else {
+      store_bytes(to, _mm256_and_si256(hi, mask));
+      store_bytes(to + kHalves * kHalfBytes, _mm256_and_si256(_mm256_srli_epi16(hi, 4), mask));
+      to += 2 * kHalves * kHalfBytes;
+    }
+  }
+}
+
+template <bool Both>
+static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const Panel& panel) {
+  const size_t groups = group_count(w.K);
+  for (size_t half = 0; half < kHalves; ++half) {
+    // The second half of an odd last panel repeats the first; its results are not written.
+    const size_t from = rg + (half < row_groups ? half : 0);
+    const uint8_t* base = w.base + from * base_stride(w.K);
+    const uint8_t* refine = Both ? w.refine + from * refine_stride(w.K) : nullptr;
+    for (size_t g = 0; g < groups; ++g) {
+      unpack_group<Both>(base + base_nibble_offset(g),
+                         Both ? refine + refine_nibble_offset(g) : nullptr,
+                         panel.codes + g * kPanelGroupBytes<Both> + half * kHalfBytes);
+      const uint8_t *s = base + scale_offset(g), *m = base + centre_offset(g);
+      uint8_t* scales = panel.scales + (g * kHalves + half) * kHalfBytes;
+      if (Both)
+        store(reinterpret_cast<float*>(scales), load_codes(s));
+      else
+        store_bytes(scales, scale_pairs(s));
+      store(panel.centres + (g * kHalves + half) * kRows,
+            centres<Both>(s, m, w.factors + from * 2));
+    }
+  }
+}
+
+// GCC 12 spills the eight sums of a tile unless each step pins them to registers.
+#if defined(__GNUC__) && !defined(__clang__)
+#define LAPWING_PIN(a)                                                                      \
+  asm volatile(""                                                                           \
+               : "+x"(a[0][0]), "+x"(a[0][1]), "+x"(a[1][0]), "+x"(a[1][1]), "+x"(a[2][0]), \
+                 "+x"(a[2][1]), "+x"(a[3][0]), "+x"(a[3][1]))
+#else
+#define LAPWING_PIN(a) (void)0
+#endif
+
+// Sums of one group in 16 or 32 bits: 16 rows × T tokens (T ≤ 4; arrays are sized 4 for the pin).
+// A step takes 4 bytes of each row and token: 4 k, or 2 as words.
+template <bool Both, size_t T>
+static inline __attribute__((always_inline)) void panel_sums(const uint8_t* panel,
+                                                             const uint8_t* const (&codes)[4],
+                                                             __m256i (&a)[4][2]) {
+  constexpr size_t kSteps = kGroup / (Both ? 2 : 4);
+#pragma GCC unroll 16
+  for (size_t step = 0; step < kSteps; ++step) {
+    const uint8_t* at = panel + step * kHalves * kHalfBytes;
+    const __m256i w0 = load_bytes(at), w1 = load_bytes(at + kHalfBytes);
+#pragma GCC unroll 4
+    for (size_t t = 0; t < T; ++t) {
+      const __m256i v = broadcast4(codes[t] + step * 4);
+      const auto add_product = [&](__m256i& sum, __m256i weights) {
+        const __m256i product =
+            Both ? _mm256_madd_epi16(weights, v) : _mm256_maddubs_epi16(weights, v);
+        if (step == 0)
+          sum = product;
+        else
+          sum = Both ? _mm256_add_epi32(sum, product) : _mm256_add_epi16(sum, product);
+      };
+      add_product(a[t][0], w0);
+      add_product(a[t][1], w1);
+    }
+    if (T == 4) LAPWING_PIN(a);
+  }
+}
+
+// Σ m·Σx of 16 rows × T tokens: a small product of its own, in registers.
+template <size_t T>
+static inline void panel_centres(const Panel& panel, const float* const (&sum)[4], size_t groups,
+                                 F8 (&centred)[T][2]) {
+#pragma GCC unroll 4
+  for (size_t i = 0; i < T; ++i) centred[i][0] = centred[i][1] = zero();
+  for (size_t g = 0; g < groups; ++g) {
+    const F8 m0 = load(panel.centres + g * 16), m1 = load(panel.centres + g * 16 + 8);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < T; ++i) {
+      const F8 v = set1(sum[i][g]);
+      centred[i][0] = fma(m0, v, centred[i][0]);
+      centred[i][1] = fma(m1, v, centred[i][1]);
+    }
+  }
+}
+
+template <bool Both, size_t T>
+static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel& panel,
+                                                 const QuantizedRows& x, size_t t, size_t rg,
+                                                 size_t row_groups, const Epilogue& e, float* out) {
+  const size_t groups = group_count(w.K);
+  const uint8_t* codes[4];
+  const float *scale[4], *sum[4];
+  alignas(32) float scaled[4][2][8];  // in memory: the integer sums take the registers
+  for (size_t i = 0; i < T; ++i) {
+    const size_t row = (t + i) * groups;
+    codes[i] = Both ? reinterpret_cast<const uint8_t*>(x.words + row * kGroup)
+                    : reinterpret_cast<const uint8_t*>(x.codes + row * kGroup);
+    scale[i] = x.scale + row;
+    sum[i] = x.sum + row;
+    store(scaled[i][0], zero());
+    store(scaled[i][1], zero());
+  }
+  for (size_t g = 0; g < groups; ++g) {
+    __m256i a[4][2];
+    panel_sums<Both, T>(panel.codes + g * kPanelGroupBytes<Both>, codes, a);
+    const uint8_t* scales = panel.scales + g * kHalves * kHalfBytes;
+#pragma GCC unroll 4
+    for (size_t i = 0; i < T; ++i) {
+      codes[i] += kGroup * (Both ? 2 : 1);
+      const F8 x_scale = set1(scale[i][g]);
+#pragma GCC unroll 2
+      for (size_t half = 0; half < kHalves; ++half) {
+        const uint8_t* s = scales + half * kHalfBytes;
+        const F8 total =
+            Both ? mul(_mm256_cvtepi32_ps(a[i][half]), load(reinterpret_cast<const float*>(s)))
+                 : _mm256_cvtepi32_ps(_mm256_madd_epi16(a[i][half], load_bytes(s)));
+        store(scaled[i][half], fma(total, x_scale, load(scaled[i][half])));
+      }
+    }
+  }
+  F8 centred[T][2];
+  panel_centres<T>(panel, sum, groups, centred);
+  for (size_t i = 0; i < T; ++i)
+    for (size_t half = 0; half < row_groups; ++half) {
+      const size_t n = (rg + half) * kRows;
+      const float* factors = w.factors + (rg + half) * 2;
+      finish(join<Both>(load(scaled[i][half]), centred[i][half], factors), e, t + i, n, w.N - n,
+             out);
+    }
+}
+#undef LAPWING_PIN
+
+template <bool Both>
+static void panel_linear(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
+                         size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
+  const size_t groups = group_count(w.K);
+  Panel panel;
+  panel.codes = scratch;
+  panel.scales = scratch + groups * kPanelGroupBytes<true>;
+  panel.centres = reinterpret_cast<float*>(panel.scales + groups * kHalves * kHalfBytes);
+  for (size_t rg = first; rg < last; rg += kHalves) {
+    const size_t row_groups = last - rg < kHalves ? 1 : kHalves;
+    fill_panel<Both>(w, rg, row_groups, panel);
+    size_t t = 0;
+    for (; t + 4 <= T; t += 4) panel_tile<Both, 4>(w, panel, x, t, rg, row_groups, e, out);
+    if (t + 3 == T) panel_tile<Both, 3>(w, panel, x, t, rg, row_groups, e, out);
+    if (t + 2 == T) panel_tile<Both, 2>(w, panel, x, t, rg, row_groups, e, out);
+    if (t + 1 == T) panel_tile<Both, 1>(w, panel, x, t, rg, row_groups, e, out);
+  }
+}
+
+}  // namespace lapwing::LAPWING_ISA

@@ -1,7 +1,7 @@
 // Kernels for AVX2 with FMA and F16C (x86 from 2013 on). Only this file is compiled for it.
 // clang-format off: each of these builds on those before it.
-#include "kernels/vec_avx2.hpp"
 #define LAPWING_ISA avx2
+#include "kernels/vec_avx2.hpp"
 #include "kernels/float_math.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/dense.hpp"

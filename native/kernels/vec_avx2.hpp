@@ -1,4 +1,6 @@
 // Eight float lanes on AVX2 with FMA and F16C; see vec_generic.hpp for the meaning of each name.
+// Every x86 instruction set takes these, each in a namespace of its own: what the compiler makes of
+// them depends on the flags of the file.
 #pragma once
 
 #include <immintrin.h>
@@ -6,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace lapwing::avx2 {
+namespace lapwing::LAPWING_ISA {
 
 using F8 = __m256;
 
@@ -104,4 +106,4 @@ inline uint64_t sum_lanes(W4 a) {
   return v[0] + v[1] + v[2] + v[3];
 }
 
-}  // namespace lapwing::avx2
+}  // namespace lapwing::LAPWING_ISA

@@ -44,7 +44,7 @@ class Instruction:
     @property
     def target(self) -> int | None:
         """Of a jump within reach."""
-        found = re.match(r"(?:[xw]\d+, )?([0-9a-f]+) <", self.operands)
+        found = re.match(r"(?:[xw]\d+, )?(?:0x)?([0-9a-f]+) <", self.operands)
         jumps = self.mnemonic.startswith(("j", "b.", "cb")) or self.mnemonic == "b"
         return int(found[1], 16) if found and jumps else None
 
@@ -57,7 +57,9 @@ def functions(objdump: str, path: Path) -> Iterator[tuple[str, list[Instruction]
         head = re.search(r"^[0-9a-f]+ <(.*)>:$", section, re.MULTILINE)
         if head is None:
             continue
-        lines = re.findall(r"^ *([0-9a-f]+):\t(?:\{vex\} )?(\S+)[ \t]*(.*)$", section, re.MULTILINE)
+        lines = re.findall(
+            r"^ *([0-9a-f]+):[ \t]+(?:\{vex\}[ \t]+)?(\S+)[ \t]*(.*)$", section, re.MULTILINE
+        )
         yield head[1], [Instruction(int(at, 16), name, rest) for at, name, rest in lines]
 
 

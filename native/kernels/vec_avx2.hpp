@@ -63,6 +63,8 @@ inline float smallest(F8 a) {
   return _mm_cvtss_f32(_mm_min_ss(w, _mm_shuffle_ps(w, w, 1)));
 }
 
+inline void touch(F8& a) { asm volatile("" : "+x"(a)); }
+
 inline F8 load_half(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }

@@ -76,6 +76,8 @@ inline float smallest(F8 a) {
   return reduce(a, [](float32x4_t x, float32x4_t y) { return min(x, y); });
 }
 
+inline void touch(F8& a) { asm volatile("" : "+w"(a.low), "+w"(a.high)); }
+
 inline F8 load_half(const uint16_t* p) {
   const float16x8_t v = vreinterpretq_f16_u16(vld1q_u16(p));
   return {vcvt_f32_f16(vget_low_f16(v)), vcvt_high_f32_f16(v)};

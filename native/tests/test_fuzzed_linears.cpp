@@ -46,7 +46,8 @@ Epilogue from_token(Epilogue e, size_t t) {
 void fuzz_planes(uint64_t seed, const std::vector<const Kernels*>& all) {
   const Kernels& plain = generic_kernels();
   Random random(seed);
-  const auto [N, K, T] = random_shape(random);
+  const Shape shape = random_shape(random);
+  const size_t N = shape.N, K = shape.K, T = shape.T;
   const GuardedPlanes planes = random_planes(seed, N, K, random.next() % 8 == 0);
   Guarded<float> x = random_floats(random, T * K);
   for (size_t i = 0; i < x.size(); i += 1 + random.next() % 64) x[i] *= 1000;  // outliers
@@ -79,7 +80,8 @@ void fuzz_planes(uint64_t seed, const std::vector<const Kernels*>& all) {
 
 void fuzz_dense(uint64_t seed, const std::vector<const Kernels*>& all) {
   Random random(seed);
-  const auto [N, K, T] = random_shape(random);
+  const Shape shape = random_shape(random);
+  const size_t N = shape.N, K = shape.K, T = shape.T;
   const DType dtype = kDTypes[random.next() % 3];
   const auto weights = random_weights(random, dtype, N * K);
   const DenseView view{dtype, random.next() % 2 ? Layout::nk : Layout::kn, N, K, weights.data()};

@@ -1,14 +1,15 @@
-"""Looks at what the compiler made of the hot integer tiles: no spills, nothing shared by accident.
+"""Looks at what the compiler made of the hot integer tiles: no spills, the instructions meant.
 
     python tools/check_assembly.py BUILD_DIR [--accept]
 
-BUILD_DIR: an optimised build without sanitizers. Two things are read from the disassembly of each
-instruction set's kernels:
+BUILD_DIR: an optimised build without sanitizers. In the disassembly of the kernels of each
+instruction set it looks for three things:
 
 * Vector registers stored to the stack, or read back, within the innermost loops that multiply
   integers. Some tiles keep sums there on purpose; `native/tests/spills.json` has how many accesses
   were accepted, by compiler and instruction set: none where it has no number. What a compiler
   makes that it does not know is printed and compared with nothing. --accept writes what was found.
+* Panel tiles must multiply with the instruction they were written for.
 * Functions that the linker may take from any object file (weak symbols) must not hold AVX
   instructions: another processor might be given them.
 """
@@ -28,6 +29,14 @@ from count_instructions import compiler_of
 
 ACCEPTED = Path(__file__).parents[1] / "native" / "tests" / "spills.json"
 MULTIPLIES = re.compile(r"v?p(maddubsw|maddwd|dpbusd)|[su]{1,2}dot|[su]{1,2}mmla|[su]m(ul|la)l2?")
+PANELS = {  # what their tiles must multiply with
+    "avx2": r"vpmaddubsw .*%ymm",
+    "avx_vnni": r"vpdpbusd .*%ymm",
+    "avx512_vnni": r"vpdpbusd .*%zmm",
+    "neon": r"smull2? ",
+    "neon_dotprod": r"sdot ",
+    "neon_i8mm": r"usmmla ",
+}
 X86_VECTOR = re.compile(r"%[xyz]mm\d+")
 X86_STACK = re.compile(r"\(%rsp[,)]")
 X86_FRAME = re.compile(r"\(%rbp[,)]")
@@ -91,9 +100,11 @@ def stack_accesses(loop: list[Instruction], *, framed: bool) -> int:
     return sum(on_stack(each.operands) for each in loop)
 
 
-def spills(objdump: str, path: Path) -> dict[str, int]:
-    """Function → stack accesses in its hot loops, of all that have such loops."""
+def spills(objdump: str, path: Path, isa: str) -> tuple[dict[str, int], list[str]]:
+    """Function → stack accesses in its hot loops, of all that have such loops; and panel tiles that
+    do not use the instruction they were written for."""
     found: dict[str, int] = {}
+    foreign = []
     for name, body in functions(objdump, path):
         hot = [
             loop
@@ -103,7 +114,10 @@ def spills(objdump: str, path: Path) -> dict[str, int]:
         framed = any(each.mnemonic == "mov" and each.operands == "%rsp,%rbp" for each in body)
         if hot and "::multiply" not in name:
             found[short(name)] = sum(stack_accesses(loop, framed=framed) for loop in hot)
-    return found
+            text = "\n".join(f"{each.mnemonic} {each.operands}" for loop in hot for each in loop)
+            if "panel_tile" in name and not re.search(PANELS.get(isa, ""), text):
+                foreign.append(f"{isa}: {short(name)} does not multiply by {PANELS[isa]}")
+    return found, foreign
 
 
 def short(name: str) -> str:
@@ -148,7 +162,9 @@ def main() -> int:
         wrong += [f"{isa}: {name} is weak" for name in shared_vectors(objdump, nm, path)]
         if isa == "generic":
             continue
-        key, found = f"{compiler_of(options.build)} {isa}", spills(objdump, path)
+        key = f"{compiler_of(options.build)} {isa}"
+        found, foreign = spills(objdump, path, isa)
+        wrong += foreign
         if not found:
             wrong.append(f"{isa}: no loop that multiplies integers was found in {path}")
         if options.accept:

@@ -129,8 +129,14 @@ struct Kernels {
   void (*unit_length)(const float* x, size_t D, float* out);
 };
 
+// Defined where the compiler can make them; cpu_isa.hpp has those that this processor can run.
 const Kernels& generic_kernels();
 const Kernels& avx2_kernels();
+const Kernels& avx_vnni_kernels();
+const Kernels& avx512_vnni_kernels();
+const Kernels& neon_kernels();
+const Kernels& neon_dotprod_kernels();
+const Kernels& neon_i8mm_kernels();
 
 // Half a step of the refine plane, in units of s/16: where the cells of the format have their
 // middle.

@@ -1,13 +1,14 @@
 // Kernels for AVX2 with FMA and F16C (x86 from 2013 on). Only this file is compiled for it.
 // clang-format off: each of these builds on those before it.
-#include "kernels/vec_avx2.hpp"
 #define LAPWING_ISA avx2
+#include "kernels/vec_avx2.hpp"
 #include "kernels/float_math.hpp"
 #include "kernels/rows.hpp"
 #include "kernels/dense.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/attend_all.hpp"
 #include "kernels/quantize.hpp"
+#include "kernels/plane_factors.hpp"
 #include "kernels/bytes_avx2.hpp"
 #include "kernels/panels_avx2.hpp"
 #include "kernels/planes_avx2.hpp"

@@ -8,6 +8,7 @@
 #include "kernels/attention.hpp"
 #include "kernels/attend_all.hpp"
 #include "kernels/quantize.hpp"
+#include "kernels/plane_factors.hpp"
 #include "kernels/planes_plain.hpp"
 #include "kernels/peak.hpp"
 #include "kernels/table.hpp"

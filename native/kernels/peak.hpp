@@ -31,11 +31,7 @@ static uint64_t multiply(Instruction instruction, size_t rounds) {
   const F8 one = set1(1);
   chains(one, rounds, [&](F8 v) {
     v = fma(v, one, one);
-#if defined(__AVX2__)
-    asm volatile("" : "+x"(v));
-#else
-    asm volatile("" : "+m"(v));
-#endif
+    touch(v);
     return v;
   });
   return rounds * 12 * 8;

@@ -37,13 +37,14 @@ static void plane_linear(const PlaneView& w, Precision precision, const Quantize
           sums[row] = static_cast<float>(both ? 16 * s_hi + s_lo : s_hi);
         }
         const F8 s = load_codes(base + scale_offset(g));
-        F8 c = load_codes(reinterpret_cast<const int8_t*>(base + centre_offset(g)));
-        if (both) c = fma(s, set1(factors[0] * kHalfCell), mul(c, set1(factors[1])));
+        const F8 c = both
+                         ? centres<true>(base + scale_offset(g), base + centre_offset(g), factors)
+                         : centres<false>(base + scale_offset(g), base + centre_offset(g), factors);
         scaled = fma(mul(s, load(sums)), set1(x.scale[t * groups + g]), scaled);
         centred = fma(c, set1(x.sum[t * groups + g]), centred);
       }
-      const F8 result = both ? fma(scaled, set1(factors[0] * (1.0f / 16)), centred)
-                             : fma(centred, set1(factors[1]), mul(scaled, set1(factors[0])));
+      const F8 result =
+          both ? join<true>(scaled, centred, factors) : join<false>(scaled, centred, factors);
       finish(result, e, t, n, count, out);
     }
   }

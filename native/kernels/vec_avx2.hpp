@@ -1,4 +1,6 @@
 // Eight float lanes on AVX2 with FMA and F16C; see vec_generic.hpp for the meaning of each name.
+// Every x86 instruction set takes these, each in a namespace of its own: what the compiler makes of
+// them depends on the flags of the file.
 #pragma once
 
 #include <immintrin.h>
@@ -6,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace lapwing::avx2 {
+namespace lapwing::LAPWING_ISA {
 
 using F8 = __m256;
 
@@ -61,6 +63,8 @@ inline float smallest(F8 a) {
   return _mm_cvtss_f32(_mm_min_ss(w, _mm_shuffle_ps(w, w, 1)));
 }
 
+inline void touch(F8& a) { asm volatile("" : "+x"(a)); }
+
 inline F8 load_half(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
@@ -104,4 +108,4 @@ inline uint64_t sum_lanes(W4 a) {
   return v[0] + v[1] + v[2] + v[3];
 }
 
-}  // namespace lapwing::avx2
+}  // namespace lapwing::LAPWING_ISA

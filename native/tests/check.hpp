@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu_features.hpp"
 #include "cpu_isa.hpp"
 #include "kernels.hpp"
 
@@ -24,6 +25,13 @@
 #ifdef LAPWING_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
+
+namespace lapwing {
+// Plane products by AVX-VNNI and AVX-512 VNNI whose few new instructions are functions:
+// emulated.hpp.
+const Kernels& emulated_avx_vnni_kernels();
+const Kernels& emulated_avx512_vnni_kernels();
+}  // namespace lapwing
 
 namespace lapwing::test {
 
@@ -162,6 +170,10 @@ inline std::vector<const Kernels*> fast_kernels() {
   std::vector<const Kernels*> list;
   for (const std::string& name : available_isas())
     if (name != "generic") list.push_back(&kernels_for(name));
+#ifdef LAPWING_EMULATED  // see emulated.hpp
+  if (x86_features_here().avx2)
+    list.insert(list.end(), {&emulated_avx_vnni_kernels(), &emulated_avx512_vnni_kernels()});
+#endif
   return list;
 }
 

@@ -1,0 +1,26 @@
+// Kernels for Advanced SIMD as every aarch64 processor has it.
+// clang-format off: each of these builds on those before it.
+#define LAPWING_ISA neon
+#include "kernels/vec_neon.hpp"
+#include "kernels/float_math.hpp"
+#include "kernels/rows.hpp"
+#include "kernels/dense.hpp"
+#include "kernels/attention.hpp"
+#include "kernels/attend_all.hpp"
+#include "kernels/quantize.hpp"
+#include "kernels/plane_factors.hpp"
+#include "kernels/bytes_neon.hpp"
+#include "kernels/panel_dot.hpp"
+#include "kernels/planes_dot.hpp"
+#include "kernels/peak.hpp"
+#include "kernels/table.hpp"
+// clang-format on
+
+namespace lapwing {
+
+const Kernels& neon_kernels() {
+  static constexpr Kernels table = neon::make_table("neon");
+  return table;
+}
+
+}  // namespace lapwing

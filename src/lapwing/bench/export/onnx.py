@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.export.checkpoint import Checkpoint, Shape
-from benchmarks.export.graph import Activation, Array, build, rope_tables
+from lapwing.bench.export.checkpoint import Checkpoint, Shape
+from lapwing.bench.export.graph import Activation, Array, build, rope_tables
 
 OPSET = 18
 FUSED = "com.microsoft"
@@ -110,13 +110,15 @@ class OnnxOps:
             return self._op("Attention", x, *names, "mask", domain=FUSED, num_heads=s.H)
         past = [f"past_{part}.{layer}" for part in "kv"]
         present = [f"present_{part}.{layer}" for part in "kv"]
-        for names, values in ((past, self._inputs), (present, self._outputs)):
-            length = "P" if names is past else "T"
+        for cached, values, length in (
+            (past, self._inputs, "P"),
+            (present, self._outputs, "T"),
+        ):
             values += [
                 self._helper.make_tensor_value_info(
                     name, self._proto.FLOAT, ["B", s.Hkv, length, s.Dh]
                 )
-                for name in names
+                for name in cached
             ]
         out = f"attended.{layer}"
         self._nodes.append(

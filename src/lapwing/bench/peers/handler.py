@@ -1,30 +1,19 @@
-"""A competitor's own process: requests come in and answers go out as JSON lines.
-
-    python -m benchmarks.measure.worker PEER
-
-Everything else that a runtime prints goes to stderr. A request that fails is answered with its
-reason; the process lives on.
-"""
+"""What a worker of a peer answers: export, open, prepare, time."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import signal
-import sys
+import importlib
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measure.floors import FLOORS
-from benchmarks.peers import peers
-from benchmarks.peers.base import Peer, Runner, Target, Unavailable, Workload
+from lapwing.bench.peers.base import Peer, Runner, Target, Workload
 
 
-class Worker:
+class PeerHandler:
     """One peer, at most one open model."""
 
     def __init__(self, peer: Peer) -> None:
@@ -116,34 +105,6 @@ def _workload(told: dict[str, Any]) -> Workload:
     return Workload(**{**told, **ids})
 
 
-def end_with_parent() -> None:
-    """Linux ends this process when the one that started it is gone, even while it is stopped."""
-    if sys.platform == "linux":
-        import ctypes
-
-        PR_SET_PDEATHSIG = 1
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def main() -> None:
-    end_with_parent()
-    # Libraries may print: answers have the real stdout for themselves.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-    worker = Worker({**peers(), FLOORS.name: FLOORS}[sys.argv[1]])
-    print(json.dumps({"ready": True}), file=answers)
-    for line in sys.stdin:
-        try:
-            told = worker.answer(**json.loads(line))
-        except Unavailable as error:
-            told = {"unavailable": str(error)}
-        except Exception as error:
-            import traceback
-
-            traceback.print_exc()
-            told = {"failed": f"{type(error).__name__}: {error}"}
-        print(json.dumps(told), file=answers)
-
-
-if __name__ == "__main__":
-    main()
+def handler(module: str) -> PeerHandler:
+    """Of the peer that a module adapts."""
+    return PeerHandler(importlib.import_module(module).PEER)

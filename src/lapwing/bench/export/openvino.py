@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.export.checkpoint import Checkpoint, Shape
-from benchmarks.export.graph import Activation, Array, build, rope_tables
+from lapwing.bench.export.checkpoint import Checkpoint, Shape
+from lapwing.bench.export.graph import Activation, Array, build, rope_tables
 
 MOST_POSITIONS = 16384  # of rotary tables
 MASKED = np.float32(-1e30)

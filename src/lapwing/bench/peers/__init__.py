@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from benchmarks.peers.base import Peer
+from lapwing.bench.peers.base import Peer
 
 # In the order in which tables have them.
 MODULES = (
@@ -23,5 +23,5 @@ MODULES = (
 
 def peers() -> dict[str, Peer]:
     """All adapters by name, whether what they adapt is installed or not."""
-    found = (importlib.import_module(f"benchmarks.peers.{module}").PEER for module in MODULES)
+    found = (importlib.import_module(f"lapwing.bench.peers.{module}").PEER for module in MODULES)
     return {peer.name: peer for peer in found}

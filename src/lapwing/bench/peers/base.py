@@ -15,15 +15,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lapwing.bench.measure.worker import Unavailable
+
 Ids = Sequence[int]
 Floats = NDArray[np.float32]
 Precision = Literal["f32", "f16", "int8", "int4"]
 Kind = Literal["decode", "prefill", "generate", "embed", "load"]
 Family = Literal["gpt2", "llama", "qwen2", "bert"]
 
-
-class Unavailable(Exception):  # noqa: N818 - a finding, not a failure
-    """This peer cannot do that here; the message is the reason a reader sees."""
+__all__ = ["Unavailable"]  # which adapters raise
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from benchmarks.measure.memory import cpu_seconds
+from lapwing.bench.measure.memory import cpu_seconds
 
 OTHERS_SHARE = 0.2  # of one core: more than that, for the time of a sample, disturbs it
 TICKS = 2  # what the counters may be off by

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.peers.base import (
+from lapwing.bench.peers.base import (
     Facts,
     Family,
     Floats,
@@ -30,11 +30,9 @@ class Lapwing(Peer):
     imports = ("lapwing", "lapwing.engine.load")
 
     def build(self) -> str | None:
-        from lapwing import _native
+        from lapwing import backends
 
-        flags = getattr(_native, "build_flags", None)
-        told = "build flags: not told by this version" if flags is None else str(flags)
-        return f"isas {', '.join(_native.available_isas())}; {told}"
+        return f"isas {', '.join(backends.available_isas())}; build flags: {backends.core_flags()}"
 
     def quantizations(self, family: Family) -> tuple[Quantization, ...]:
         return tuple(Quantization(dtype, dtype) for dtype in ("int4", "int8", "f16", "f32"))

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.export.checkpoint import Checkpoint, Shape
+from lapwing.bench.export.checkpoint import Checkpoint, Shape
 
 Array = NDArray[np.float32]
 Node = Any

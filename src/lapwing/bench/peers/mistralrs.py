@@ -9,7 +9,7 @@ import json
 import time
 from typing import Any
 
-from benchmarks.peers.base import (
+from lapwing.bench.peers.base import (
     Facts,
     Family,
     Peer,
@@ -61,7 +61,7 @@ class MistralRs(Peer):
             if path.name != "config.json" and not link.exists():
                 link.symlink_to(path.resolve())
         if not (folder / "tokenizer.json").exists():
-            from benchmarks.synthetic import write_tokenizer
+            from lapwing.bench.export.tokenizer import write_tokenizer
 
             write_tokenizer(folder, config["vocab_size"])
 

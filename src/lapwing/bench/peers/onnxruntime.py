@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.base import (
+from lapwing.bench.peers.base import (
     Facts,
     Family,
     Floats,
@@ -19,7 +19,7 @@ from benchmarks.peers.base import (
     Target,
     Unavailable,
 )
-from benchmarks.peers.padding import one_pass, padded
+from lapwing.bench.peers.padding import one_pass, padded
 
 TEXTS = {"batches of 8": 8, "batches of 32": 32}  # of an encoder's pass
 # As by default, and as its documentation advises where 8-bit products saturate: AVX2 without VNNI.
@@ -52,8 +52,8 @@ class OnnxRuntime(Peer):
         whole, wanted = _path(target, "f32"), _path(target, quantization)
         if not whole.exists():
             try:
-                from benchmarks.export.checkpoint import Checkpoint
-                from benchmarks.export.onnx import write
+                from lapwing.bench.export.checkpoint import Checkpoint
+                from lapwing.bench.export.onnx import write
 
                 write(Checkpoint(target.directory), whole)
             except ImportError:
@@ -74,8 +74,8 @@ class OnnxRuntime(Peer):
     def open(self, target: Target, quantization: str, setting: str, threads: int) -> Runner:
         import onnxruntime
 
-        from benchmarks.export.checkpoint import Checkpoint
-        from benchmarks.export.graph import matrices_bytes
+        from lapwing.bench.export.checkpoint import Checkpoint
+        from lapwing.bench.export.graph import matrices_bytes
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

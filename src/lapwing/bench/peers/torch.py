@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.base import (
+from lapwing.bench.peers.base import (
     Facts,
     Family,
     Floats,
@@ -18,7 +18,7 @@ from benchmarks.peers.base import (
     Target,
     Unavailable,
 )
-from benchmarks.peers.padding import one_pass, padded
+from lapwing.bench.peers.padding import one_pass, padded
 
 TEXTS = 32  # of an encoder's pass
 
@@ -55,8 +55,8 @@ class Torch(Peer):
         import torch
         import transformers
 
-        from benchmarks.export.checkpoint import Checkpoint
-        from benchmarks.export.graph import matrices_bytes
+        from lapwing.bench.export.checkpoint import Checkpoint
+        from lapwing.bench.export.graph import matrices_bytes
 
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from benchmarks.peers.base import Ids, Unavailable
+from lapwing.bench.peers.base import Ids, Unavailable
 
 MOST_PROMPT = 4096  # of one pass
 

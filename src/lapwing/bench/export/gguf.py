@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.export.checkpoint import Checkpoint, Shape
+from lapwing.bench.export.checkpoint import Checkpoint, Shape
 
 Tensors = Iterator[tuple[str, NDArray[np.float32]]]
 

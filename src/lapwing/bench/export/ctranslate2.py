@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.export.checkpoint import Checkpoint
+from lapwing.bench.export.checkpoint import Checkpoint
 
 
 def token(token_id: int) -> str:

@@ -1,4 +1,4 @@
-"""The harness's side of a worker: starts it, speaks to it, stops it while others are measured."""
+"""The asking side of a worker: starts it, speaks to it, stops it while others are measured."""
 
 from __future__ import annotations
 
@@ -7,39 +7,47 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure.memory import Memory, cpu_seconds, memory
-from benchmarks.measure.quiet import Watch
-from benchmarks.peers.base import Unavailable
+from lapwing.bench.measure.memory import Memory, cpu_seconds, memory
+from lapwing.bench.measure.quiet import Watch
+from lapwing.bench.measure.worker import Unavailable
 
-ROOT = Path(__file__).resolve().parents[2]
+MAIN = Path(__file__).with_name("worker_main.py")
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")  # libraries' own
 PATIENCE_S = 1800  # for the longest single request, an export
 
 
 class Worker:
-    """Of one competitor. Between requests it is stopped, so that it cannot disturb another."""
+    """One process. Between requests it is stopped, so that it cannot disturb another."""
 
     def __init__(
-        self, peer: str, python: str, log: Path, environment: Mapping[str, str], threads: int
+        self,
+        role: Sequence[str],
+        log: Path,
+        *,
+        python: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+        threads: int | None = None,
     ) -> None:
+        """role: the module of its handler, and arguments. threads: of the pools of libraries."""
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
         self._stopped = False
-        pools = dict.fromkeys(POOLS, str(threads))
+        pools = {} if threads is None else dict.fromkeys(POOLS, str(threads))
         began_s = time.perf_counter()
         with log.open("w") as errors:
             self._process = subprocess.Popen(
-                [python, "-m", "benchmarks.measure.worker", peer],
+                [python, str(MAIN), *role],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                cwd=ROOT,
-                env={**os.environ, **pools, "HF_HUB_OFFLINE": "1", **environment},
+                env={**os.environ, **pools, "HF_HUB_OFFLINE": "1", **(environment or {})},
+                start_new_session=True,  # Ctrl-C is for the one who asks
             )
         self._buffer = b""
         self._read(60)
@@ -94,6 +102,11 @@ class Worker:
         watch = Watch(self._process.pid)
         seconds = float(self.ask("time")["seconds"])
         return seconds, watch.disturbed
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def memory(self) -> Memory:
         """As the system counts it now."""

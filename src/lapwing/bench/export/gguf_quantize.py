@@ -7,9 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchmarks.export.checkpoint import Checkpoint
-from benchmarks.export.gguf import write_f32
-from benchmarks.peers.base import Target, Unavailable
+from lapwing.bench.export.checkpoint import Checkpoint
+from lapwing.bench.export.gguf import write_f32
+from lapwing.bench.peers.base import Target, Unavailable
 
 BINARIES = "LAPWING_BENCH_LLAMA_CPP"  # folder of llama-bench and its siblings
 FILE_TYPES = {"F16": 1, "Q4_0": 2, "Q8_0": 7, "Q4_K_M": 15, "IQ4_NL": 25}  # llama_ftype

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+TREE = Path(__file__).resolve().parents[4]  # of the sources, unless this is an installed copy
 
 
 def context(sys_root: Path = Path("/sys"), proc: Path = Path("/proc")) -> dict[str, Any]:
@@ -80,8 +80,10 @@ def _read(path: Path) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
+    if not (TREE / "native").is_dir():
+        return None
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(["git", *arguments], cwd=TREE, capture_output=True, text=True)
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None

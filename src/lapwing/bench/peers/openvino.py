@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.base import (
+from lapwing.bench.peers.base import (
     Facts,
     Family,
     Floats,
@@ -18,7 +18,7 @@ from benchmarks.peers.base import (
     Runner,
     Target,
 )
-from benchmarks.peers.padding import one_pass, padded
+from lapwing.bench.peers.padding import one_pass, padded
 
 HINTS = ("LATENCY", "THROUGHPUT")
 TEXTS = 16  # of an encoder's pass
@@ -46,16 +46,16 @@ class OpenVino(Peer):
     def export(self, target: Target, quantization: str) -> None:
         path = _path(target, quantization)
         if not path.exists():
-            from benchmarks.export.checkpoint import Checkpoint
-            from benchmarks.export.openvino import write
+            from lapwing.bench.export.checkpoint import Checkpoint
+            from lapwing.bench.export.openvino import write
 
             write(Checkpoint(target.directory), path, quantization != "f32")
 
     def open(self, target: Target, quantization: str, setting: str, threads: int) -> Runner:
         import openvino
 
-        from benchmarks.export.checkpoint import Checkpoint
-        from benchmarks.export.graph import matrices_bytes
+        from lapwing.bench.export.checkpoint import Checkpoint
+        from lapwing.bench.export.graph import matrices_bytes
 
         path = _path(target, quantization)
         hints = {"PERFORMANCE_HINT": setting, "INFERENCE_NUM_THREADS": threads}

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.export import gguf_quantize
-from benchmarks.export.gguf import size
-from benchmarks.peers.base import (
+from lapwing.bench.export import gguf_quantize
+from lapwing.bench.export.gguf import size
+from lapwing.bench.peers.base import (
     Facts,
     Family,
     Floats,
@@ -178,7 +179,8 @@ class LlamaCppRunner(Runner):
         most = max(1, min(len(sequences), 64))
         at = 0
         while at < len(order):
-            group, tokens = [], 0
+            group: list[int] = []
+            tokens = 0
             while at < len(order) and len(group) < most:
                 tokens += len(sequences[order[at]])
                 if group and tokens > BATCH:
@@ -214,7 +216,7 @@ class Batch:
         self._sequences = np.arange(sequences, dtype=np.int32)
         self._rows = np.empty(most, np.uintp)  # addresses of each token's sequence
         self._raw = lib.llama_batch()
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "token": self._token,
             "pos": self._pos,
             "n_seq_id": self._ones,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.base import (
+from lapwing.bench.peers.base import (
     Facts,
     Family,
     Floats,
@@ -52,16 +52,16 @@ class CTranslate2(Peer):
     def export(self, target: Target, quantization: str) -> None:
         folder = _folder(target, quantization)
         if not (folder / "model.bin").exists():
-            from benchmarks.export.checkpoint import Checkpoint
-            from benchmarks.export.ctranslate2 import write
+            from lapwing.bench.export.checkpoint import Checkpoint
+            from lapwing.bench.export.ctranslate2 import write
 
             write(Checkpoint(target.directory), folder, NAMES[quantization])
 
     def open(self, target: Target, quantization: str, setting: str, threads: int) -> Runner:
         import ctranslate2
 
-        from benchmarks.export.checkpoint import Checkpoint
-        from benchmarks.export.graph import matrices_bytes
+        from lapwing.bench.export.checkpoint import Checkpoint
+        from lapwing.bench.export.graph import matrices_bytes
 
         folder, ckpt = _folder(target, quantization), Checkpoint(target.directory)
         _, inter, _, intra = setting.split()
@@ -109,7 +109,7 @@ class Ct2Causal(Runner):
         return steps[-1][1] - max(at for step, at in steps if step == 0)
 
     def _generate(self, prompts: Sequence[Ids], n_tokens: int, callback: Any = None) -> Any:
-        from benchmarks.export.ctranslate2 import token
+        from lapwing.bench.export.ctranslate2 import token
 
         return self._generator.generate_batch(
             [[token(i) for i in prompt] for prompt in prompts],

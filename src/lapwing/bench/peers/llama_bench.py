@@ -11,10 +11,10 @@ import subprocess
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from benchmarks.export import gguf_quantize
-from benchmarks.export.gguf import size
-from benchmarks.export.gguf_quantize import binary
-from benchmarks.peers.base import (
+from lapwing.bench.export import gguf_quantize
+from lapwing.bench.export.gguf import size
+from lapwing.bench.export.gguf_quantize import binary
+from lapwing.bench.peers.base import (
     Facts,
     Family,
     Peer,
@@ -24,7 +24,7 @@ from benchmarks.peers.base import (
     Unavailable,
     Workload,
 )
-from benchmarks.peers.llama_cpp import IN_MAPPING, QUANTIZATIONS
+from lapwing.bench.peers.llama_cpp import IN_MAPPING, QUANTIZATIONS
 
 FLASH = {"fa=on": "on", "fa=off": "off"}
 TRIES = 12  # a short run of llama-batched-bench at times ends before its log is written

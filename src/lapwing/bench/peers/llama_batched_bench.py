@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.peers.base import Unavailable, Workload
-from benchmarks.peers.llama_bench import Program, ProgramRunner
+from lapwing.bench.peers.base import Unavailable, Workload
+from lapwing.bench.peers.llama_bench import Program, ProgramRunner
 
 CELLS = 256  # contexts are rounded up to multiples of these a sequence
 

@@ -1,0 +1,68 @@
+"""Every sensor of a machine, and why the others are none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lapwing.power.sensors import rapl
+from lapwing.power.sensors.deadline import BoundedTree
+from lapwing.power.sensors.energy import Energy, EnergySource
+from lapwing.power.sensors.reading import Missing, Quantity, Reading, Scope
+from lapwing.power.sensors.sensor import Sensor
+from lapwing.power.sensors.tree import Tree, open_tree
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """What was found. Of each quantity, the most trustworthy stands first.
+
+    energy: for `Meter`; readings: everything that is read at one moment; missing: what is not here,
+    or cannot be used.
+    """
+
+    root: str
+    energy: tuple[EnergySource, ...]
+    readings: tuple[Sensor[Any], ...]
+    missing: tuple[Missing, ...]
+
+    def of(self, quantity: Quantity) -> tuple[Sensor[Any], ...]:
+        """All of one quantity."""
+        return tuple(sensor for sensor in self.readings if sensor.quantity == quantity)
+
+    def first(self, quantity: Quantity) -> Sensor[Any] | None:
+        """The most trustworthy of one quantity."""
+        return next(iter(self.of(quantity)), None)
+
+    def energy_source(self, scope: Scope | None = None) -> EnergySource | None:
+        """The most trustworthy of one scope, or of all."""
+        return next((e for e in self.energy if scope in (None, e.scope)), None)
+
+    def why_not(self, quantity: Quantity) -> str:
+        """The reason that stands where a value would, of each sensor of a quantity."""
+        reasons = [f"{m.name}: {m.reason}" for m in self.missing if m.quantity == quantity]
+        return "; ".join(reasons) or "no such sensor is known on this system"
+
+    def no_energy(self) -> Energy:
+        """What a window without any source amounts to."""
+        return Energy.missing(self.why_not("energy"))
+
+    def read(self, quantities: Iterable[Quantity] = ()) -> dict[str, Reading[Any]]:
+        """By the sensors' names, one reading each; of all quantities, where none is named."""
+        wanted = frozenset(quantities)
+        chosen = [s for s in self.readings if not wanted or s.quantity in wanted]
+        return {sensor.name: sensor.read() for sensor in chosen}
+
+
+def discover(root: str | os.PathLike[str] | Tree | None = None) -> Sensors:
+    """Looks, once; reads a value only where nothing else tells whether it can be read.
+
+    root: a folder, a recording or a tree; None: LAPWING_SYSFS, else this machine. Raises
+    RequestError and FileError as `open_tree` does.
+    """
+    tree = open_tree(root) if root is None or isinstance(root, (str, os.PathLike)) else root
+    look = BoundedTree(tree)
+    energy, missing = rapl.find(look)
+    return Sensors(tree.label, tuple(energy), (), tuple(missing))

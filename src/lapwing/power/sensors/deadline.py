@@ -22,7 +22,7 @@ class SensorTimeoutError(OSError):
 
 
 class ExpendableThread(threading.Thread):
-    """One that may wait for a sensor for ever: nothing waits for it, and it ends with the process."""
+    """One that may wait for a sensor for ever: nobody waits for it; it ends with the process."""
 
     def __init__(
         self, target: Callable[..., object], name: str, args: tuple[object, ...] = ()

@@ -7,12 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lapwing.power.sensors import rapl
+from lapwing.power.sensors import clocks, pressure, rapl, supply, thermal
 from lapwing.power.sensors.deadline import BoundedTree
 from lapwing.power.sensors.energy import Energy, EnergySource
+from lapwing.power.sensors.found import Found
 from lapwing.power.sensors.reading import Missing, Quantity, Reading, Scope
 from lapwing.power.sensors.sensor import Sensor
 from lapwing.power.sensors.tree import Tree, open_tree
+
+# Energy: RAPL before gauges of the package, these before the battery's.
+READERS = (rapl.find, thermal.find, supply.find, clocks.find, pressure.find)
 
 
 @dataclass(frozen=True)
@@ -64,5 +68,5 @@ def discover(root: str | os.PathLike[str] | Tree | None = None) -> Sensors:
     """
     tree = open_tree(root) if root is None or isinstance(root, (str, os.PathLike)) else root
     look = BoundedTree(tree)
-    energy, missing = rapl.find(look)
-    return Sensors(tree.label, tuple(energy), (), tuple(missing))
+    found = sum((find(look) for find in READERS), Found())
+    return Sensors(tree.label, found.energy, found.readings, found.missing)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lapwing.power.sensors.energy import EnergySource
+from lapwing.power.sensors.found import Found
 from lapwing.power.sensors.reading import Missing, Scope
 from lapwing.power.sensors.sensor import why
 from lapwing.power.sensors.tree import Tree, whole, word
@@ -37,7 +38,7 @@ class _Zone:
     range_j: float | None
 
 
-def find(tree: Tree) -> tuple[list[EnergySource], list[Missing]]:
+def find(tree: Tree) -> Found:
     """One source of each kind: packages, or memory of several packages, are summed."""
     zones = [_zone(tree, name) for name in tree.names(FOLDER)]
     by_kind = {kind: [z for z in zones if z is not None and z.kind == kind] for kind in _ORDER}
@@ -59,7 +60,7 @@ def find(tree: Tree) -> tuple[list[EnergySource], list[Missing]]:
     if not any(by_kind.values()):
         reason = "the kernel shows no powercap zone: a virtual machine, or no intel_rapl_msr driver"
         missing.append(Missing("energy", "RAPL", FOLDER, reason))
-    return usable, missing
+    return Found(energy=tuple(usable), missing=tuple(missing))
 
 
 def _zone(tree: Tree, folder: str) -> _Zone | None:

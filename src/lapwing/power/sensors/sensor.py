@@ -26,7 +26,8 @@ class Sensor(Generic[T]):
 
     get: reads now; raises OSError or ValueError where there is no value. plausible: values outside
     are none (a sensor that is not wired reads 0 K or 255 °C). stuck_after_s: a value that stays the
-    same for longer is called stuck; None where that is normal.
+    same for longer is called stuck; None where that is normal. limit: what the hardware calls
+    critical or its maximum, in `unit`.
     """
 
     quantity: Quantity
@@ -39,6 +40,7 @@ class Sensor(Generic[T]):
     note: str | None = None  # the reason that readings carry where the quality needs one
     plausible: tuple[float, float] | None = None
     stuck_after_s: float | None = None
+    limit: float | None = None
     deadline: Deadline = field(default_factory=Deadline, repr=False)
     clock: Clock = field(default=time.monotonic, repr=False)
     _watch: Watch = field(default_factory=lambda: Watch(), repr=False)

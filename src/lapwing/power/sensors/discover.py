@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lapwing.power.sensors import clocks, pressure, rapl, supply, thermal
+from lapwing.power.sensors import clocks, nvml, perf, pressure, rapl, supply, thermal
 from lapwing.power.sensors.deadline import BoundedTree
 from lapwing.power.sensors.energy import Energy, EnergySource
 from lapwing.power.sensors.found import Found
@@ -16,7 +16,15 @@ from lapwing.power.sensors.sensor import Sensor
 from lapwing.power.sensors.tree import Tree, open_tree
 
 # Energy: RAPL before gauges of the package, these before the battery's.
-READERS = (rapl.find, thermal.find, supply.find, clocks.find, pressure.find)
+READERS = (
+    rapl.find,
+    perf.find,
+    thermal.find,
+    supply.find,
+    nvml.find,
+    clocks.find,
+    pressure.find,
+)
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,10 @@ class Sensors:
         """The most trustworthy of one quantity."""
         return next(iter(self.of(quantity)), None)
 
-    def energy_source(self, scope: Scope | None = None) -> EnergySource | None:
-        """The most trustworthy of one scope, or of all."""
-        return next((e for e in self.energy if scope in (None, e.scope)), None)
+    def energy_source(self, *scopes: Scope) -> EnergySource | None:
+        """The most trustworthy of these scopes; by default of the package or the whole machine."""
+        wanted = scopes or ("package", "machine")
+        return next((source for source in self.energy if source.scope in wanted), None)
 
     def why_not(self, quantity: Quantity) -> str:
         """The reason that stands where a value would, of each sensor of a quantity."""

@@ -1,0 +1,97 @@
+"""A sensor: something with a name that can be read, and that never hangs and never raises."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic
+
+from lapwing.power.sensors.deadline import Deadline
+from lapwing.power.sensors.reading import Quality, Quantity, Reading, Scope, T
+
+MIN_EQUAL_READINGS = 10  # before a value that stays the same can be called stuck
+
+Clock = Callable[[], float]
+
+
+class NoValueError(ValueError):
+    """The sensor is there and has no value now; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sensor(Generic[T]):
+    """What is read, and how its values are judged.
+
+    get: reads now; raises OSError or ValueError where there is no value. plausible: values outside
+    are none (a sensor that is not wired reads 0 K or 255 °C). stuck_after_s: a value that stays the
+    same for longer is called stuck; None where that is normal. limit: what the hardware calls
+    critical or its maximum, in `unit`.
+    """
+
+    quantity: Quantity
+    name: str
+    unit: str
+    source: str
+    scope: Scope
+    get: Callable[[], T]
+    quality: Quality = "measured"
+    note: str | None = None  # the reason that readings carry where the quality needs one
+    plausible: tuple[float, float] | None = None
+    stuck_after_s: float | None = None
+    limit: float | None = None
+    deadline: Deadline = field(default_factory=Deadline, repr=False)
+    clock: Clock = field(default=time.monotonic, repr=False)
+    _watch: Watch = field(default_factory=lambda: Watch(), repr=False)
+
+    def read(self) -> Reading[T]:
+        """Now, within the deadline."""
+        try:
+            value = self.deadline.call(self.source, self.get)
+        except (OSError, ValueError) as error:
+            self._watch.forget()
+            return self._reading(None, "unavailable", why(error))
+        if self.plausible and not self.plausible[0] <= float(value) <= self.plausible[1]:
+            low, high = self.plausible
+            return self._reading(
+                None, "unavailable", f"{value:g} {self.unit} is not between {low:g} and {high:g}"
+            )
+        same_s = self._watch.same_for_s(value, self.clock())
+        if self.stuck_after_s is not None and same_s is not None and same_s > self.stuck_after_s:
+            return self._reading(value, "stuck", f"the same for {same_s:.0f} s")
+        return self._reading(value, self.quality, self.note)
+
+    def _reading(self, value: T | None, quality: Quality, reason: str | None) -> Reading[T]:
+        return Reading(value, self.unit, self.source, self.scope, quality, self.clock(), reason)
+
+
+class Watch:
+    """For how long a value has been the same."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """The next value begins anew."""
+        self._value: object = None
+        self._since_s = 0.0
+        self._count = 0
+
+    def same_for_s(self, value: object, now_s: float) -> float | None:
+        """Seconds; None while there were too few readings to say."""
+        if self._count == 0 or value != self._value:
+            self._value, self._since_s, self._count = value, now_s, 0
+        self._count += 1
+        return now_s - self._since_s if self._count >= MIN_EQUAL_READINGS else None
+
+
+def why(error: Exception) -> str:
+    """One error as the reason for a missing value."""
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if isinstance(error, FileNotFoundError):
+        return "it is not there (any more)"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"the system says {errno.errorcode.get(error.errno, error.errno)}"
+    return str(error) or type(error).__name__

@@ -71,3 +71,20 @@ LOGPROB = 1e-12
 
 # Perplexity as a ratio to that of float32; measured 1.0014 (int8), 1.0023 (Q8_0).
 PERPLEXITY_RATIO = {"int8": 1.005}
+
+# A sleep of 10 ms ends late, by the system's timer slack (50 µs) and by what else runs: on a busy
+# machine a whole time slice of another process, 4 ms with 250 Hz, and the wake-up after it.
+SLEPT_LATE_S = 0.006
+
+# Growth of a process that allocates 60 to 100 MB: what Python and the allocator take beside it.
+GROWN_MEMORY = 0.05
+
+# An interval of 4000 resamples beside one of 100 000, in widths of the latter: its ends scatter by
+# sqrt(0.025 * 0.975 / 4000) / density = 0.0025 / 0.058 of a standard deviation, about 1 % of the
+# width for a normal statistic. A median's distribution is made of steps between samples, a few
+# hundredths of the width each (25 samples a side), and an end may fall on the next one.
+BOOTSTRAP_INTERVAL = 0.10
+
+# Joules of a counter that a test moves on, over a window: the first run may be counted with the
+# reading before or after it, one of about 25 runs.
+COUNTED_ENERGY = 0.10

@@ -1,0 +1,91 @@
+"""What is measured: one model, and ways to run it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lapwing.bench.rules import Rules
+
+MODES = (
+    "latency", "sweep", "frontier", "sustained", "energy", "memory", "load", "embed", "quality",
+    "vs",
+)  # fmt: skip
+N_PROMPT, N_GEN = 128, 64
+QUICK_PROMPT, QUICK_GEN = 16, 8
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to run a model. n_gen counts for models that continue text, alone."""
+
+    dtype: str = "auto"
+    threads: str = "auto"
+    n_prompt: int = N_PROMPT
+    n_gen: int = N_GEN
+    n_depth: int = 0
+    batch: int = 1
+    load: str = "auto"
+
+    @property
+    def label(self) -> str:
+        """`int8, 2 threads, 128+64 tokens, depth 512, batch 4`."""
+        parts = [self.dtype, f"{self.threads} threads"]
+        parts.append(f"{self.n_prompt}+{self.n_gen} tokens")
+        parts += [f"depth {self.n_depth}"] if self.n_depth else []
+        parts += [f"batch {self.batch}"] if self.batch > 1 else []
+        return ", ".join(parts)
+
+    def arguments(self) -> list[str]:
+        """Of the command that measures this alone."""
+        found = ["--dtype", self.dtype, "-p", str(self.n_prompt), "-n", str(self.n_gen)]
+        if self.threads != "auto":
+            found += ["-t", self.threads]
+        if self.n_depth:
+            found += ["-d", str(self.n_depth)]
+        if self.batch > 1:
+            found += ["-b", str(self.batch)]
+        return found if self.load == "auto" else [*found, "--load", self.load]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command asks for. work: a folder for logs and exports."""
+
+    model: str
+    mode: str
+    configurations: tuple[Configuration, ...]
+    work: Path
+    rules: Rules = field(default_factory=Rules)
+    revision: str | None = None
+    text: str | None = None
+    text_source: str | None = None
+    quick: bool = False
+    quality: bool = True
+    memory: bool = True
+    minutes: float = 15.0
+    peers: tuple[str, ...] = ()
+    python: str | None = None
+    sysfs: str | None = None
+
+    def command(self, configuration: Configuration) -> str:
+        """What reproduces one row."""
+        import shlex
+
+        words = ["lapwing", "bench", self.model]
+        if self.mode in ("sweep", "frontier", "latency"):
+            words += configuration.arguments()
+        elif self.mode == "vs":
+            words += ["vs", *self.peers, *configuration.arguments()]
+        else:
+            words += [self.mode, *configuration.arguments()]
+        words += ["--revision", self.revision] if self.revision else []
+        words += ["--text", self.text_source] if self.text_source else []
+        words += ["--minutes", f"{self.minutes:g}"] if self.mode == "sustained" else []
+        words += ["--quick"] if self.quick else []
+        return shlex.join(words)
+
+    def described(self) -> dict[str, Any]:
+        """Of the rules, for the record."""
+        return asdict(self.rules)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -46,9 +47,7 @@ class PeerContestant:
         request, number = session.request, len(session.results.skipped)
         own = self.peer.name == "lapwing"
         python = sys.executable if own else request.python or os.environ.get(PYTHON, sys.executable)
-        log = (
-            request.work / "logs" / f"{self.label} {number}.log".replace(" ", "-").replace("/", "-")
-        )
+        log = request.work / "logs" / re.sub(r"[^\w.-]+", "-", f"{self.label} {number}.log")
         self.worker = Worker(
             (ROLE, type(self.peer).__module__), log, python=python, threads=threads
         )

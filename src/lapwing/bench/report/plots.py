@@ -8,6 +8,7 @@ from typing import Any
 
 from lapwing.bench.record import Record
 from lapwing.bench.report import view
+from lapwing.bench.report.labels import label_of, rate_of
 from lapwing.errors import FileError, RequestError
 
 COLOURS = ("#2a6f97", "#c8553d", "#588157", "#8d6a9f", "#b08900", "#6c757d")
@@ -106,29 +107,6 @@ def plot_memory(timeline: Sequence[Any], phases: Sequence[str], title: str, path
     pyplot.close(figure)
 
 
-def label_of(record: Record) -> str:
-    """`int8, 2 threads, 128+64, depth 512`."""
-    parts = [record.extra.get("quantization") or str(record.dtype)]
-    parts = [record.runtime, *parts] if record.runtime != "lapwing" else parts
-    parts += [f"{record.n_threads} threads"] if record.mode == "sweep" else []
-    parts += [f"{record.n_prompt}+{record.n_gen}"] if record.n_gen else [f"{record.n_prompt}"]
-    parts += [f"depth {record.n_depth}"] if record.n_depth else []
-    parts += [f"batch {record.n_batch}"] if record.n_batch > 1 else []
-    return ", ".join(parts)
-
-
-def rate_of(record: Record) -> tuple[float, str] | None:
-    """What a row is fast at, and its unit."""
-    for value, unit in (
-        (record.decode_tps, "tokens/s decoding"),
-        (record.texts_per_s, "texts/s"),
-        (record.prefill_tps, "tokens/s prefill"),
-    ):
-        if value is not None:
-            return value, unit
-    return None
-
-
 def _speed(axis: Any, records: Sequence[Record]) -> None:
     found = [(label_of(r), rate_of(r)) for r in records]
     rows = [(label, rate) for label, rate in found if rate is not None]
@@ -196,7 +174,7 @@ def _band(record: Record) -> tuple[float, float, float]:
     if record.tpot_ms is not None:
         return record.tpot_ms["median"], record.tpot_ms["p5"], record.tpot_ms["p95"]
     assert record.seconds is not None
-    return tuple(1e3 * record.seconds[key] for key in ("median", "p5", "p95"))  # type: ignore[return-value]
+    return tuple(1e3 * record.seconds[key] for key in ("median", "p5", "p95"))
 
 
 def _save(figure: Any, path: Path) -> None:

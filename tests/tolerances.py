@@ -88,3 +88,13 @@ BOOTSTRAP_INTERVAL = 0.10
 # Joules of a counter that a test moves on, over a window: the first run may be counted with the
 # reading before or after it, one of about 25 runs.
 COUNTED_ENERGY = 0.10
+
+# `bench compare`, simulated. An interval of 95 % leaves 2.5 % on either side; percentile intervals
+# of a median of ten cover a little less than they say; that the median has to be 5 % off as well
+# makes up for it. What is demanded is one in twenty.
+FALSE_ALARMS = 0.05
+
+# 10 % is found where the median's own spread is well below it. The median of n samples of spread s
+# scatters by 1.25 s / sqrt(n): of two runs, by 0.6 % (quiet, 10), 1.2 % (usual, 20), 2.8 % (noisy,
+# 40). It has to show more than 5 %: 8, 4 and 1.8 of those away (96 %), less what late runs add.
+FOUND_SLOWDOWNS = {"quiet": 0.99, "usual": 0.95, "noisy": 0.85}

@@ -58,11 +58,11 @@ def compare(
     return found
 
 
-def samples(record: Record) -> list[float]:
-    """What a row is compared by: medians of its turns, or its runs where turns are few."""
-    if len(record.turns_s) >= FEW_TURNS:
-        return record.turns_s
-    return [ns / 1e9 for ns in record.samples_ns]
+def samples(a: Record, b: Record) -> tuple[list[float], list[float]]:
+    """What rows are compared by: medians of their turns, or their runs where turns are few."""
+    if min(len(a.turns_s), len(b.turns_s)) >= FEW_TURNS:
+        return a.turns_s, b.turns_s
+    return [ns / 1e9 for ns in a.samples_ns], [ns / 1e9 for ns in b.samples_ns]
 
 
 def judge(ratio: Ratio, fail_on: float) -> Verdict:
@@ -82,7 +82,8 @@ def _key(record: Record) -> tuple[object, ...]:
 
 
 def _compare(a: Record, b: Record, fail_on: float) -> Comparison:
-    ratio = bootstrap_ratio_apart(samples(b), samples(a))
+    first, second = samples(a, b)
+    ratio = bootstrap_ratio_apart(second, first)
     parts = [str(a.dtype), f"{a.n_prompt}+{a.n_gen}"]
     parts += [f"depth {a.n_depth}"] if a.n_depth else []
     parts += [f"batch {a.n_batch}"] if a.n_batch > 1 else []

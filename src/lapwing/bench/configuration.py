@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,10 @@ class Configuration:
         parts += [f"batch {self.batch}"] if self.batch > 1 else []
         return ", ".join(parts)
 
-    def arguments(self) -> list[str]:
+    def arguments(self, encoder: bool) -> list[str]:
         """Of the command that measures this alone."""
-        found = ["--dtype", self.dtype, "-p", str(self.n_prompt), "-n", str(self.n_gen)]
+        found = ["--dtype", self.dtype, "-p", str(self.n_prompt)]
+        found += [] if encoder else ["-n", str(self.n_gen)]
         if self.threads != "auto":
             found += ["-t", self.threads]
         if self.n_depth:
@@ -69,17 +71,19 @@ class Request:
     python: str | None = None
     sysfs: str | None = None
 
-    def command(self, configuration: Configuration) -> str:
+    def command(self, configuration: Configuration, *, encoder: bool = False) -> str:
         """What reproduces one row."""
-        import shlex
-
         words = ["lapwing", "bench", self.model]
-        if self.mode in ("sweep", "frontier", "latency"):
-            words += configuration.arguments()
-        elif self.mode == "vs":
-            words += ["vs", *self.peers, *configuration.arguments()]
-        else:
-            words += [self.mode, *configuration.arguments()]
+        if self.mode not in ("latency", "sweep", "frontier"):  # a row of these is one of latency
+            words += [self.mode, *self.peers]
+        words += configuration.arguments(encoder)
+        usual = Rules.quick() if self.quick else Rules()
+        for option, value, default in (
+            ("-r", self.rules.min_runs, usual.min_runs),
+            ("--seconds", self.rules.min_s, usual.min_s),
+            ("--seed", self.rules.seed, usual.seed),
+        ):
+            words += [] if value == default else [option, f"{value:g}"]
         words += ["--revision", self.revision] if self.revision else []
         words += ["--text", self.text_source] if self.text_source else []
         words += ["--minutes", f"{self.minutes:g}"] if self.mode == "sustained" else []

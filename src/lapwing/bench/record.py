@@ -23,9 +23,10 @@ NO_TEXT = "an encoder yields vectors, no text"
 class Record:
     """See above. `seconds`, `ttft_ms`, `itl_ms`, `tpot_ms` are summaries as Summary has them.
 
-    turns_s: median seconds of each turn, in the order of rounds. load_ms: cold and warm. energy:
-    as EnergyUse tells it; temp_c: start, max, end. quality: kl_nats, top1, perplexity, cosine, with
-    their errors. stable: False where the machine drifted (`reasons` say how).
+    turns_s: of each turn, in the order of rounds, the median TPOT of its texts, or the time of its
+    runs where there is none. load_ms: cold and warm. energy: as EnergyUse tells it; temp_c: start,
+    max, end. quality: kl_nats, top1, perplexity, cosine, with their errors. stable: False where the
+    machine drifted (`reasons` say how).
     """
 
     run_id: str
@@ -133,8 +134,7 @@ def fill_times(record: Record, measured: Measured) -> None:
     seconds = [run["seconds"] for run in runs]
     summary = Summary.of(seconds)
     record.seconds = dataclasses.asdict(summary)
-    record.turns_s = [Summary.of([r["seconds"] for r in turn]).median
-                      for turn in measured.turns if turn]  # fmt: skip
+    record.turns_s = [_headline_s(turn) for turn in measured.turns if turn]
     tokens = record.n_batch * (record.n_prompt + record.n_gen)
     rates = [tokens / s for s in seconds]
     record.samples_ns = [round(1e9 * s) for s in thinned(seconds)]
@@ -155,6 +155,11 @@ def fill_times(record: Record, measured: Measured) -> None:
         if record.ttft_ms is not None:
             after_first = (record.n_gen - 1) * record.tpot_ms["median"]
             record.e2e_ms = record.ttft_ms["median"] + after_first
+
+
+def _headline_s(turn: Sequence[Mapping[str, Any]]) -> float:
+    """Median of what a row is judged by: TPOT of a text, else a whole run."""
+    return Summary.of([run.get("tpot_s") or run["seconds"] for run in turn]).median
 
 
 def summary_ms(runs: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any] | None:

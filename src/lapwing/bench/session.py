@@ -13,7 +13,7 @@ import lapwing
 from lapwing import backends
 from lapwing.bench.configuration import Configuration, Request
 from lapwing.bench.contestant import Contestant
-from lapwing.bench.record import Record
+from lapwing.bench.record import NO_TEXT, Record
 from lapwing.bench.rounds import OnProgress
 from lapwing.bench.situation import model_sha256, situation
 from lapwing.bench.subject import facts_of
@@ -89,7 +89,7 @@ class Session:
         record = Record(
             run_id=self.results.run_id,
             mode=request.mode,
-            command=request.command(configuration),
+            command=request.command(configuration, encoder=facts["kind"] == "encoder"),
             test_time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             model_filename=request.model,
             model_type=facts["model_type"],
@@ -149,4 +149,4 @@ def settle(record: Record) -> None:
     if record.extra.get("kind") == "encoder":
         for name in ("ttft_ms", "itl_ms", "tpot_ms", "decode_tps", "prefill_tps"):
             if getattr(record, name) is None:
-                record.reasons[name] = "an encoder yields vectors, no text"
+                record.reasons[name] = NO_TEXT

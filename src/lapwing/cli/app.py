@@ -28,6 +28,7 @@ COMMANDS = {
     "tokenize": "tokenize",
     "doctor": "doctor",
     "bench": "bench",
+    "profile-memory": "profile_memory",
     "explain-quant": "explain_quant",
 }
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -35,7 +35,7 @@ def print_table(records: Sequence[Record]) -> None:
     for row in shown.rows:
         made.add_row(*row, style="yellow" if row[-1] in ("unstable", "interrupted") else None)
     console.print(made)
-    for command in dict.fromkeys(record.command for record in records):
+    for command in view.commands(records):
         console.print(f"    {command}", markup=False, style="dim")
     for note in view.notes(records):
         console.print(f"  – {note}", markup=False, style="dim")

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,7 @@ class PeerContestant:
 
     def open(self, session: Session, target: Target, work: Workload, threads: int) -> None:
         """Raises Unavailable with the reason."""
-        request, number = session.request, len(session.results.skipped)
-        own = self.peer.name == "lapwing"
-        python = sys.executable if own else request.python or os.environ.get(PYTHON, sys.executable)
-        log = request.work / "logs" / re.sub(r"[^\w.-]+", "-", f"{self.label} {number}.log")
-        self.worker = Worker(
-            (ROLE, type(self.peer).__module__), log, python=python, threads=threads
-        )
+        self.worker = start(session, self.peer, self.label, threads)
         self.version = self.worker.ask("describe")["version"]
         told_target = {k: str(v) if isinstance(v, Path) else v for k, v in vars(target).items()}
         name = self.quantization.name
@@ -79,13 +73,36 @@ class PeerContestant:
             self.worker.close()
 
 
+def start(session: Session, peer: Peer, label: str, threads: int) -> Worker:
+    """A process of the interpreter that the peer is in."""
+    python = session.request.python or os.environ.get(PYTHON)
+    if peer.name == "lapwing" or python is None:
+        python = sys.executable
+    log = session.request.work / "logs" / re.sub(r"[^\w.-]+", "-", f"{label}.log")
+    return Worker((ROLE, type(peer).__module__), log, python=python, threads=threads)
+
+
+def _is_here(session: Session, peer: Peer) -> bool:
+    worker = start(session, peer, peer.name, 1)
+    try:
+        worker.ask("describe")
+    except Unavailable as error:
+        session.results.skipped.append(f"{peer.name}: {error}")
+        return False
+    finally:
+        worker.close()
+    return True
+
+
 def run(session: Session) -> None:
     """Every workload with everyone who can run it."""
-    names = chosen(session.request.peers)
-    target = target_of(session)
+    names, target = chosen(session.request.peers), target_of(session)
+    present = [name for name in names if _is_here(session, peers()[name])]
+    if not present and session.request.peers:
+        session.watcher.say("none of the peers is here")
     for configuration in session.request.configurations:
         for work in workloads(session, configuration):
-            _measure(session, names, target, configuration, work)
+            _measure(session, present, target, configuration, work)
             if session.results.interrupted:
                 return
 
@@ -137,7 +154,7 @@ def workloads(session: Session, c: Configuration) -> Iterator[Workload]:
 
 def _measure(
     session: Session,
-    names: tuple[str, ...],
+    names: Sequence[str],
     target: Target,
     configuration: Configuration,
     work: Workload,
@@ -163,7 +180,7 @@ def _measure(
 
 
 def candidates(
-    names: tuple[str, ...], target: Target, precision: Precision, work: Workload, threads: int
+    names: Sequence[str], target: Target, precision: Precision, work: Workload, threads: int
 ) -> Iterator[PeerContestant]:
     """Lapwing at its dtype, and everyone's formats that stand beside it."""
     for name, peer in peers().items():

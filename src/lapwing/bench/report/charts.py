@@ -24,38 +24,40 @@ def colour(index: int) -> str:
 def trade(records: Sequence[Record]) -> str | None:
     """Speed over memory; the quality stands beside each point. None for fewer than two points."""
     points = [
-        (i, r.grown_bytes / MEBI, rate[0], rate[1])
+        (i, r.grown_bytes / MEBI, *found)
         for i, r in enumerate(records)
-        if r.grown_bytes and (rate := rate_of(r)) is not None
+        if r.grown_bytes and (found := rate_of(r)) is not None
     ]
     if len(points) < 2:
         return None
     chart = Chart(WIDTH, 380, "Speed over memory of each precision")
-    x = Scale(0, 1.3 * max(p[1] for p in points), 64, WIDTH - 20)
-    y = Scale(0, 1.15 * max(p[2] for p in points), 330, 40)
+    x = Scale(0, 1.45 * max(memory for _, memory, _, _ in points), 64, WIDTH - 20)
+    y = Scale(0, 1.15 * max(rate for _, _, rate, _ in points), 330, 40)
     chart.x_axis(x, 330, 40, "memory that the process grew by, MiB  (left is better)")
     chart.y_axis(y, 64, WIDTH - 20, f"{points[0][3]}  (up is better)")
-    ordered = sorted(points, key=lambda p: p[1])
-    chart.path([(x(p[1]), y(p[2])) for p in ordered], "thread")
-    places: list[tuple[float, float]] = []
-    for i, memory, rate, unit in points:
-        record = records[i]
-        quality = view.quality_of(record)
-        told = (
-            f"{label_of(record)}: {rate:,.1f} {unit}, {memory:,.1f} MiB, {quality or 'no quality'}"
-        )
-        chart.circle(x(memory), y(rate), 9, f"dot {colour(i)}", told)
-        at_x, at_y = x(memory) + 15, _free(y(rate) + 1, x(memory), places)
-        places.append((x(memory), at_y))
-        chart.text(at_x, at_y, label_of(record), "name")
-        chart.text(at_x, at_y + 15, quality or "quality: not measured", "hint")
+    chart.path([(x(memory), y(rate)) for _, memory, rate, _ in sorted(points, key=_memory_of)],
+               "thread")  # fmt: skip
+    taken: list[tuple[float, float]] = []
+    for i, memory, rate, unit in sorted(points, key=lambda point: -point[2]):
+        name, quality = label_of(records[i]), view.quality_of(records[i])
+        told = f"{name}: {rate:,.1f} {unit}, {memory:,.1f} MiB, {quality or 'no quality'}"
+        at_x, at_y = x(memory) + 22, _free(y(rate), x(memory), taken)
+        taken.append((x(memory), at_y))
+        chart.line(x(memory), y(rate), at_x - 4, at_y - 4, "lead")
+        chart.circle(x(memory), y(rate), 8, f"dot {colour(i)}", told)
+        chart.text(at_x, at_y, name, f"name tint {colour(i)}")
+        chart.text(at_x, at_y + 14, quality or "quality: not measured", "hint")
     return str(chart)
 
 
-def _free(y: float, x: float, places: Sequence[tuple[float, float]]) -> float:
-    """Lower, where a label nearby would be written over."""
-    for other_x, other_y in sorted(places, key=lambda place: place[1]):
-        if abs(other_x - x) < 190 and abs(other_y - y) < 32:
+def _memory_of(point: tuple[int, float, float, str]) -> float:
+    return point[1]
+
+
+def _free(y: float, x: float, taken: Sequence[tuple[float, float]]) -> float:
+    """Lower, where a label nearby would be written over; they come from the top down."""
+    for other_x, other_y in sorted(taken, key=lambda place: place[1]):
+        if abs(other_x - x) < 200 and abs(other_y - y) < 34:
             y = other_y + 34
     return y
 
@@ -96,7 +98,7 @@ def _most_ms(record: Record) -> float:
 
 
 def over_time(records: Sequence[Record]) -> str | None:
-    """Speed through minutes with the temperature, or from turn to turn where there are no minutes."""
+    """Speed through minutes with the temperature; where there are none, from turn to turn."""
     sustained = [(i, r, r.sustained) for i, r in enumerate(records) if r.sustained]
     if sustained:
         return _minutes([(i, r, told) for i, r, told in sustained if told is not None])
@@ -105,18 +107,22 @@ def over_time(records: Sequence[Record]) -> str | None:
         return None
     chart = Chart(WIDTH, 340, "Speed from turn to turn")
     x = Scale(1, max(len(r.turns_s) for _, r in rows), 64, WIDTH - 20)
-    rates = {i: [_per_run(r) / s for s in r.turns_s] for i, r in rows}
+    rates = {i: [_per_turn(r) / s for s in r.turns_s] for i, r in rows}
     y = Scale(0, 1.15 * max(max(values) for values in rates.values()), 290, 40)
     chart.x_axis(x, 290, 40, "turn")
-    chart.y_axis(y, 64, WIDTH - 20, "texts/s" if not rows[0][1].n_gen else "tokens/s of whole runs")
+    first = rate_of(rows[0][1])
+    chart.y_axis(y, 64, WIDTH - 20, "runs/s" if first is None else first[1])
     for i, _ in rows:
         points = [(x(n), y(rate)) for n, rate in enumerate(rates[i], 1)]
         chart.path(points, f"curve {colour(i)}")
     return str(chart)
 
 
-def _per_run(record: Record) -> int:
-    return record.n_batch * ((record.n_prompt + record.n_gen) if record.n_gen else 1)
+def _per_turn(record: Record) -> int:
+    """What is done in the time that a turn tells: a token of each prompt, texts, or a prompt."""
+    if record.tpot_ms is None and record.texts_per_s is None and record.prefill_tps is not None:
+        return record.n_prompt
+    return record.n_batch * (record.n_gen if record.extra.get("workload") == "decode" else 1)
 
 
 def _minutes(rows: Sequence[tuple[int, Record, Mapping[str, Any]]]) -> str:

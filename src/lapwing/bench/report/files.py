@@ -21,8 +21,7 @@ def markdown(records: Sequence[Record]) -> str:
         return "nothing was measured\n"
     lines = [_row(shown.headers), _row(["---"] * len(shown.headers))]
     lines += [_row(row) for row in shown.rows]
-    commands = dict.fromkeys(record.command for record in records)
-    lines += ["", *(f"    {command}" for command in commands)]
+    lines += ["", *(f"    {command}" for command in view.commands(records))]
     notes = view.notes(records)
     if notes:
         lines += ["", *(f"- {note}" for note in notes)]

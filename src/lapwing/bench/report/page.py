@@ -18,10 +18,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 def page(records: Sequence[Record]) -> str:
     """Of one run."""
-    title = (
-        "Nothing was measured" if not records else f"{records[0].model_filename} on this machine"
-    )
-    body = "<h1>Nothing was measured</h1>" if not records else _body(records)
+    title = f"{records[0].model_filename} on this machine" if records else "Nothing was measured"
+    body = _body(records) if records else f"<h1>{title}</h1>"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -39,7 +37,8 @@ def _body(records: Sequence[Record]) -> str:
         ("How runs spread", charts.distribution(records),
          "Every dot is a run; the band holds nine tenths of them, the line is the median."),
         ("Over time", charts.over_time(records),
-         "Rows took turns in random order. A machine that gets warm shows here as a slope."),
+         "A machine that gets warm shows here as a slope." if any(r.sustained for r in records)
+         else "Rows took turns in random order; what bends them all was the machine."),
         ("Memory", charts.memory(records),
          "Of a fresh process, sampled every millisecond by another one."),
     ]  # fmt: skip
@@ -84,11 +83,12 @@ def _cards(records: Sequence[Record]) -> str:
         saved = view.memory_reduction(record, records[0])
         lines = []
         if rate is not None:
-            times = "" if ratio is None else f" <b>{ratio.value:.2f}×</b>"
-            lines.append(f'<p class="big">{rate[0]:,.0f}</p><p>{escape(rate[1])}{times}</p>')
+            lines.append(f'<p class="big">{rate[0]:,.0f}</p><p>{escape(rate[1])}</p>')
+            if ratio is not None:
+                lines.append(f"<p><b>{ratio.value:.2f}×</b> the speed of the first</p>")
         if record.grown_bytes:
-            less = "" if saved is None else f" <b>{-saved:+.0%}</b>"
-            lines.append(f"<p>{escape(format_bytes(record.grown_bytes))} of memory{less}</p>")
+            less = "" if saved is None else f"<b>{-saved:+.0%}</b> "
+            lines.append(f"<p>{less}memory, {escape(format_bytes(record.grown_bytes))}</p>")
         if record.bits_per_weight is not None:
             lines.append(f"<p>{record.bits_per_weight:.2f} bits per weight</p>")
         lines.append(f"<p>{escape(view.quality_of(record) or 'quality: not measured')}</p>")

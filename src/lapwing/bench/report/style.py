@@ -20,7 +20,7 @@ p{margin:0 0 6px}
 .facts{color:var(--soft);font-size:14px}
 .warning{background:var(--warnbg);color:var(--warn);padding:8px 12px;border-radius:8px;
 margin-top:12px;font-size:14px}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(185px,1fr));gap:14px;
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(190px,1fr));gap:14px;
 margin-bottom:20px}
 .card{background:var(--card);border:1px solid var(--line);border-top:4px solid var(--c);
 border-radius:10px;padding:14px 16px}
@@ -36,6 +36,8 @@ svg text{font-family:inherit;fill:var(--ink)}
 .tick{font-size:12px;fill:var(--soft)!important;font-variant-numeric:tabular-nums}
 .axis{font-size:12.5px;fill:var(--soft)!important}
 .name{font-size:13.5px;font-weight:600}
+.tint{fill:var(--c)!important}
+.lead{stroke:var(--soft);stroke-width:1;opacity:.6}
 .hint{font-size:12px;fill:var(--soft)!important}
 .grid{stroke:var(--line);stroke-width:1}
 .thread{fill:none;stroke:var(--line);stroke-width:2;stroke-dasharray:2 5;stroke-linecap:round}

@@ -1,4 +1,4 @@
-"""Charts as SVG text: scales, axes and marks. Colours are classes, so that a page has two themes."""
+"""Charts as SVG text: scales, axes, marks. Colours are classes: a page may have two themes."""
 
 from __future__ import annotations
 
@@ -82,9 +82,10 @@ class Chart:
         self, x: float, y: float, width: float, height: float, kind: str, told: str = ""
     ) -> None:
         """A bar."""
+        size = f'width="{max(width, 0):.1f}" height="{max(height, 0):.1f}"'
         self._parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" '
-            f'height="{max(height, 0):.1f}" rx="2" class="{kind}"><title>{escape(told)}</title></rect>'
+            f'<rect x="{x:.1f}" y="{y:.1f}" {size} rx="2" class="{kind}">'
+            f"<title>{escape(told)}</title></rect>"
         )
 
     def path(self, points: Sequence[tuple[float, float]], kind: str) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lapwing.bench.measure.stats import Ratio, bootstrap_ratio
-from lapwing.bench.record import Record
+from lapwing.bench.record import NO_TEXT, Record
 from lapwing.units import format_bytes
 
+MOST_COMMANDS = 4
 OF_THE_CONTEXT = ("power_source", "profile")  # recorded; no reader waits for them
 Cell = Callable[[Record, Record], str | None]  # a row, and the first one
 
@@ -157,10 +158,20 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
 
 
 def notes(records: Sequence[Record]) -> list[str]:
-    """Reasons for what is null, told once each: `energy: …`."""
-    found: dict[str, str] = {}
+    """Reasons for what is null, told once each: `energy, j_per_token: …`."""
+    names: dict[str, list[str]] = {}
     for record in records:
         for name, reason in record.reasons.items():
-            if not reason.startswith("mode ") and name not in OF_THE_CONTEXT:
-                found.setdefault(f"{name}: {reason}", "")
-    return list(found)
+            if reason.startswith("mode ") or reason == NO_TEXT or name in OF_THE_CONTEXT:
+                continue
+            if name not in names.setdefault(reason, []):
+                names[reason].append(name)
+    return [f"{', '.join(found)}: {reason}" for reason, found in names.items()]
+
+
+def commands(records: Sequence[Record]) -> list[str]:
+    """That reproduce the rows; of many rows the first few, and how to get the others."""
+    found = list(dict.fromkeys(record.command for record in records))
+    if len(found) <= MOST_COMMANDS:
+        return found
+    return [*found[: MOST_COMMANDS - 1], f"… and {len(found) - MOST_COMMANDS + 1} more: -o json"]

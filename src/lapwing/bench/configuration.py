@@ -83,7 +83,7 @@ class Request:
             ("--seconds", self.rules.min_s, usual.min_s),
             ("--seed", self.rules.seed, usual.seed),
         ):
-            words += [] if value == default else [option, f"{value:g}"]
+            words += [] if value == default else [option, str(value)]
         words += ["--revision", self.revision] if self.revision else []
         words += ["--text", self.text_source] if self.text_source else []
         words += ["--minutes", f"{self.minutes:g}"] if self.mode == "sustained" else []

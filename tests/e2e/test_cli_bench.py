@@ -222,7 +222,7 @@ def test_ctrl_c_keeps_what_was_measured(user: User) -> None:
     for row in map(json.loads, out.splitlines()):
         assert row["interrupted"]
         assert row["seconds"]["n"] >= 1
-            assert "-r 1000000" in row["command"]
+        assert "-r 1000000" in row["command"]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ class Request:
             words += [] if value == default else [option, str(value)]
         words += ["--revision", self.revision] if self.revision else []
         words += ["--text", self.text_source] if self.text_source else []
+        words += ["--python", self.python] if self.python else []
         words += ["--minutes", f"{self.minutes:g}"] if self.mode == "sustained" else []
         words += ["--quick"] if self.quick else []
         return shlex.join(words)

@@ -113,6 +113,7 @@ def command(
         str | None,
         typer.Option("--sysfs", metavar="ROOT", help="Where sensors are read.", show_default=False),
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As -o json.")] = False,
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Measure a model's speed, memory, energy, heat and quality.
@@ -121,6 +122,7 @@ def command(
     ten runs and five seconds; a fixed piece of work in between tells whether the machine drifted.
     What cannot be measured here is null, with its reason.
     """
+    output = "json" if json else output
     if output not in FORMATS:
         raise RequestError(f"-o: expected one of {', '.join(FORMATS)}; got {output!r}")
     if plot is not None:

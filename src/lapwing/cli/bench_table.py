@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lapwing.bench.record import Record
 
-WIDE = 160  # where nobody looks at a terminal
+WIDE = 180  # where nobody looks at a terminal
 TEXT_COLUMNS = ("runtime", "workload", "dtype", "setting", "quality", "")
 
 

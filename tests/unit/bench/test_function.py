@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench_fakes import counted_laptop
-from tolerances import GROWN_MEMORY, SLEPT_LATE_S
+from tolerances import CLOCK_OVERHEAD_S, GROWN_MEMORY, SLEPT_LATE_S
 
 import lapwing
 from lapwing.bench.function import BenchmarkResult, benchmark_model
@@ -27,6 +27,11 @@ def test_ten_milliseconds_of_sleep_are_ten_milliseconds() -> None:
     assert 0.01 <= result.min <= result.p50 <= 0.01 + SLEPT_LATE_S
     assert result.n == 10
     assert result.throughput == pytest.approx(1 / result.avg_inference_time)
+
+
+def test_what_the_tool_itself_takes_is_far_below_a_percent() -> None:
+    result = benchmark_model(lambda: lambda _: None, lambda: None, num_runs=200)
+    assert result.min < CLOCK_OVERHEAD_S
 
 
 @needs_proc

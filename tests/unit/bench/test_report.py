@@ -133,6 +133,9 @@ def test_ratios_are_to_the_first_row() -> None:
     assert ratio.value == pytest.approx(2.0)
     assert view.memory_reduction(second, first) == pytest.approx(2 / 3)
     assert view.speed_ratio(first, first) is None
+    other = record([0.1] * 3, n_prompt=99)
+    assert view.first_like(other, [first, second, other]) is other
+    assert view.first_like(second, [first, second, other]) is first
 
 
 def test_reasons_are_told_once() -> None:

@@ -19,6 +19,7 @@ BUILT_IN = "the built-in text of 500 words; --text FILE reads another"
 ESTIMATES = ("kl_nats", "kl_p99_nats", "top1_agreement", "perplexity", "perplexity_ratio",
              "cosine_mean")  # fmt: skip
 QUICK_TOKENS = 64
+REFERENCE = "f32"
 
 
 def run(session: Session) -> None:
@@ -59,8 +60,8 @@ def judge(session: Session, dtypes: Sequence[str]) -> dict[str, dict[str, Any] |
     except LapwingError as error:
         return dict.fromkeys(dtypes, str(error))
     source = BUILT_IN if request.text is None else request.text_source
-    return {row.dtype: {**plain(row), "text": source, "scored": result.scored}
-            for row in result.rows}  # fmt: skip
+    return {row.dtype: {**plain(row), "text": source, "scored": result.scored,
+                        "reference": row.dtype == REFERENCE} for row in result.rows}  # fmt: skip
 
 
 def plain(row: Any) -> dict[str, Any]:

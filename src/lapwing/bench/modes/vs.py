@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from lapwing.bench.configuration import Configuration
-from lapwing.bench.contestant import as_error
 from lapwing.bench.measure.client import Worker
 from lapwing.bench.measure.worker import Unavailable
 from lapwing.bench.peers import peers
@@ -29,6 +28,14 @@ from lapwing.errors import RequestError
 
 PYTHON = "LAPWING_BENCH_PYTHON"
 ROLE = "lapwing.bench.peers.handler"
+
+
+class PeerFailedError(Exception):
+    """While it was being timed: the others go on without it."""
+
+    def __init__(self, contestant: PeerContestant, reason: str) -> None:
+        super().__init__(f"{contestant.label}: {reason}")
+        self.contestant = contestant
 
 
 class PeerContestant:
@@ -61,7 +68,7 @@ class PeerContestant:
         try:
             return {"seconds": float(self.worker.ask("time")["seconds"])}
         except Unavailable as error:
-            raise as_error(str(error)) from None
+            raise PeerFailedError(self, str(error)) from None
 
     def turn(self, at_least_s: float) -> list[Sample]:
         """One sample: a short run is repeated inside it."""
@@ -173,10 +180,20 @@ def _measure(
                 skipped = f"{one.label}: {error}"
                 if skipped not in session.results.skipped:
                     session.results.skipped.append(skipped)
-        rounds = run_rounds(ready, session.request.rules, on_progress=session.watcher.work)
+        rounds = _rounds(session, ready)
     for one in ready:
         _record(session, configuration, work, one, rounds, threads)
     session.results.interrupted |= rounds.interrupted
+
+
+def _rounds(session: Session, ready: list[PeerContestant]) -> Rounds:
+    """Of all; whoever fails on the way leaves, and the others begin anew."""
+    while True:
+        try:
+            return run_rounds(ready, session.request.rules, on_progress=session.watcher.work)
+        except PeerFailedError as failed:
+            session.results.skipped.append(str(failed))
+            ready.remove(failed.contestant)
 
 
 def candidates(

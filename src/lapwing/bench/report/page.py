@@ -79,16 +79,16 @@ def _head(records: Sequence[Record]) -> str:
 def _cards(records: Sequence[Record]) -> str:
     cards = []
     for i, record in enumerate(records[:12]):
-        rate, ratio = rate_of(record), view.speed_ratio(record, records[0])
-        saved = view.memory_reduction(record, records[0])
+        rate, first = rate_of(record), view.first_like(record, records)
+        ratio, saved = view.speed_ratio(record, first), view.memory_reduction(record, first)
         lines = []
         if rate is not None:
             lines.append(f'<p class="big">{rate[0]:,.0f}</p><p>{escape(rate[1])}</p>')
             if ratio is not None:
-                lines.append(f"<p><b>{ratio.value:.2f}×</b> the speed of the first</p>")
+                lines.append(f"<p><b>{ratio.value:.2f}×</b> as fast</p>")
         if record.grown_bytes:
             less = "" if saved is None else f"<b>{-saved:+.0%}</b> "
-            lines.append(f"<p>{less}memory, {escape(format_bytes(record.grown_bytes))}</p>")
+            lines.append(f"<p>{escape(format_bytes(record.grown_bytes))} grown {less}</p>")
         if record.bits_per_weight is not None:
             lines.append(f"<p>{record.bits_per_weight:.2f} bits per weight</p>")
         lines.append(f"<p>{escape(view.quality_of(record) or 'quality: not measured')}</p>")
@@ -115,7 +115,7 @@ def _table(records: Sequence[Record]) -> str:
     )
     return (
         "<section><h2>Every number</h2><p>Medians; in brackets where nine tenths of the runs lie. "
-        "The speed is beside the first row, with the 95 % interval of its bootstrap.</p>"
+        "The speed is beside the first row of the same work, with its 95 % bootstrap interval.</p>"
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
         "</div></section>"
     )

@@ -94,7 +94,7 @@ def plot_memory(timeline: Sequence[Any], phases: Sequence[str], title: str, path
                    colors=(COLOURS[1], COLOURS[0]), alpha=0.75, linewidth=0)  # fmt: skip
     top = 1.12 * max(a + b for a, b in zip(own, mapped, strict=True))
     axis.set_ylim(0, top)
-    for phase in phases:
+    for phase in phases[1:]:  # the first begins at 0
         inside = [p.time_s for p in timeline if p.phase == phase]
         if inside:
             axis.axvline(inside[0], color="0.6", linewidth=0.7)
@@ -102,7 +102,7 @@ def plot_memory(timeline: Sequence[Any], phases: Sequence[str], title: str, path
     axis.set_xlabel("seconds")
     axis.set_ylabel("MiB")
     axis.set_title(title)
-    axis.legend(frameon=False, loc="lower right")
+    axis.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
     _save(figure, path)
     pyplot.close(figure)
 

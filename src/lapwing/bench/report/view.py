@@ -11,8 +11,9 @@ from lapwing.bench.record import NO_TEXT, Record
 from lapwing.units import format_bytes
 
 MOST_COMMANDS = 4
+HEAVY = ("memory", "quality")  # modes whose tables tell the bytes of weights
 OF_THE_CONTEXT = ("power_source", "profile")  # recorded; no reader waits for them
-Cell = Callable[[Record, Record], str | None]  # a row, and the first one
+Cell = Callable[[Record, Record], str | None]  # a row, and the first of its work
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,24 @@ def table(records: Sequence[Record]) -> Table:
     """Of rows of one mode."""
     if not records:
         return Table([], [])
-    cells = [[cell(record, records[0]) for _, cell in COLUMNS] for record in records]
+    cells = [[cell(r, first_like(r, records)) for _, cell in COLUMNS] for r in records]
     used = [i for i in range(len(COLUMNS)) if any(row[i] is not None for row in cells)]
     return Table([COLUMNS[i][0] for i in used], [[row[i] or "–" for i in used] for row in cells])
 
 
+def first_like(record: Record, records: Sequence[Record]) -> Record:
+    """The first row of the same work: what this one is compared with."""
+    return next(r for r in records if _work(r) == _work(record))
+
+
+def _work(record: Record) -> tuple[object, ...]:
+    return (record.n_prompt, record.n_gen, record.n_depth, record.n_batch,
+            record.extra.get("workload"))  # fmt: skip
+
+
 def speed_ratio(record: Record, first: Record) -> Ratio | None:
-    """How many times faster than the first row; turns of the same round belong together."""
-    same = (record.n_prompt, record.n_gen, record.n_depth, record.n_batch) == (
-        first.n_prompt, first.n_gen, first.n_depth, first.n_batch
-    )  # fmt: skip
-    if record is first or not same or not record.turns_s or not first.turns_s:
+    """How many times faster than that row; turns of the same round belong together."""
+    if record is first or not record.turns_s or not first.turns_s:
         return None
     return bootstrap_ratio(first.turns_s, record.turns_s)
 
@@ -61,6 +69,8 @@ def quality_of(record: Record) -> str | None:
         parts.append(f"top-1 {told['top1_agreement']['value']:.1%}")
     if told.get("cosine_mean"):
         parts.append(f"cosine {told['cosine_mean']['value']:.4f}")
+    if not parts and told.get("reference"):
+        return "the reference"
     return ", ".join(parts) or None
 
 
@@ -138,10 +148,10 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("TPOT ms", lambda r, f: _spread(r.tpot_ms)),
     ("run ms", lambda r, f: None if r.tpot_ms else _spread(r.seconds, 1e3)),
     ("texts/s", lambda r, f: _number(r.texts_per_s)),
-    ("load warm ms", lambda r, f: _number(r.load_ms.get("warm"))),
+    ("load warm ms", lambda r, f: _number(r.load_ms.get("warm")) if r.mode == "load" else None),
     ("load cold ms", lambda r, f: _number(r.load_ms.get("cold"))),
     ("bits/weight", lambda r, f: _number(r.bits_per_weight, 2)),
-    ("weights", lambda r, f: _bytes(r.model_size) if r.mode != "load" else None),
+    ("weights", lambda r, f: _bytes(r.model_size) if r.mode in HEAVY else None),
     ("grew by", lambda r, f: _bytes(r.grown_bytes)),
     ("peak RSS", lambda r, f: _bytes(r.peak_rss) if r.mode == "memory" else None),
     ("peak PSS", lambda r, f: _bytes(r.peak_pss) if r.mode == "memory" else None),

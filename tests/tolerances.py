@@ -76,8 +76,8 @@ PERPLEXITY_RATIO = {"int8": 1.005}
 # machine a whole time slice of another process, 4 ms with 250 Hz, and the wake-up after it.
 SLEPT_LATE_S = 0.006
 
-# Between the two readings of the clock around a call that does nothing, at the least of many: 0.2 µs.
-# Ten is 1 % of a run of one millisecond.
+# Between two readings of the clock around a call that does nothing, the least of many: 0.2 µs. Ten
+# are 1 % of a run of one millisecond.
 CLOCK_OVERHEAD_S = 1e-5
 
 # Growth of a process that allocates 60 to 100 MB: what Python and the allocator take beside it.

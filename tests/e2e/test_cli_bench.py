@@ -179,8 +179,8 @@ def test_quick_runs_leave_no_trace(user: User) -> None:
 def measured_twice(user: User) -> Path:
     """Two runs in the history → its file."""
     for _ in range(2):
-        bench(user, "tales", "-p", "4", "-n", "3", "-r", "5", "--seconds", "0", "--no-memory",
-              "--no-quality")  # fmt: skip
+        bench(user, "tales", "-p", "4", "-n", "3", "-r", "5", "--seconds", "0", "--cool", "0",
+              "--no-memory", "--no-quality")  # fmt: skip
     return user.home / "bench.jsonl"
 
 
@@ -223,6 +223,18 @@ def test_ctrl_c_keeps_what_was_measured(user: User) -> None:
         assert row["interrupted"]
         assert row["seconds"]["n"] >= 1
         assert "-r 1000000" in row["command"]
+
+
+def test_a_terminal_shows_the_time_left(user: User) -> None:
+    shown, code = user.types_on_terminal(
+        "bench", "tales", "-p", "4", "-n", "3", "--seconds", "3", "--cool", "0", "--no-memory",
+        "--no-quality",
+    )  # fmt: skip
+    assert code == 0
+    assert "measuring" in shown
+    assert " left" in shown
+    assert "TTFT" in shown
+    assert "kept as run" in shown
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ class Request:
         for option, value, default in (
             ("-r", self.rules.min_runs, usual.min_runs),
             ("--seconds", self.rules.min_s, usual.min_s),
+            ("--cool", self.rules.cool_s, usual.cool_s),
             ("--seed", self.rules.seed, usual.seed),
         ):
             words += [] if value == default else [option, str(value)]

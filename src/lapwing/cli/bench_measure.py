@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lapwing.bench.record import Record
     from lapwing.bench.session import Results
 
+Number = TypeVar("Number", int, float)
 FORMATS = ("table", "md", "json", "jsonl", "csv", "html")
 DEPTHS, BATCHES, LENGTHS = "0,512-4096*2", "1,8,32", "16,64,128"
 
@@ -75,6 +76,11 @@ def command(
         float | None,
         typer.Option("--seconds", metavar="S", help="And for at least so long.  [default: 5]",
                      show_default=False),
+    ] = None,
+    cool: Annotated[
+        float | None,
+        typer.Option("--cool", metavar="S", help="Wait so long for a machine that drifted; 0: mark "
+                     "the rows.  [default: 30]", show_default=False),
     ] = None,
     minutes: Annotated[float, typer.Option("--minutes", metavar="M", help="Of sustained.")] = 15.0,
     text: Annotated[
@@ -133,6 +139,7 @@ def command(
         request = _request(
             model, mode, tuple(peers or ()), work=Path(work), dtype=dtype, threads=threads,
             prompt=prompt, gen=gen, depth=depth, batch=batch, runs=runs, seconds=seconds,
+            cool=cool,
             minutes=minutes, text=text, quick=quick, seed=seed, memory=not no_memory,
             quality=not no_quality, revision=revision, load=load, python=python, sysfs=sysfs,
         )  # fmt: skip
@@ -164,6 +171,7 @@ def _request(
     batch: str | None,
     runs: int | None,
     seconds: float | None,
+    cool: float | None,
     minutes: float,
     text: Path | None,
     quick: bool,
@@ -195,6 +203,8 @@ def _request(
         rules = replace(rules, min_runs=_at_least("--runs", runs, 1))
     if seconds is not None:
         rules = replace(rules, min_s=_at_least("--seconds", seconds, 0))
+    if cool is not None:
+        rules = replace(rules, cool_s=_at_least("--cool", cool, 0))
     default_p, default_n = (
         (configuration.QUICK_PROMPT, configuration.QUICK_GEN)
         if quick
@@ -234,10 +244,10 @@ def _request(
     )
 
 
-def _at_least(option: str, value: float, least: int) -> int:
-    if value < least:
+def _at_least(option: str, value: Number, least: int) -> Number:
+    if not value >= least:
         raise RequestError(f"{option}: expected {least} or more, got {value:g}")
-    return value  # type: ignore[return-value]
+    return value
 
 
 def _text(path: Path) -> str:

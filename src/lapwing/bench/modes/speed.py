@@ -17,6 +17,7 @@ from lapwing.bench.session import Session
 from lapwing.errors import RequestError
 
 AT_ONCE = 8  # processes with a model each; more are measured one group after the other
+SHARE_OF_MEMORY = 0.5  # of what is free, for the weights of one group
 
 
 def run(session: Session) -> None:
@@ -38,7 +39,7 @@ def run(session: Session) -> None:
             )
         if c.n_depth and c.batch > 1:
             raise RequestError("depth: one sequence at a time; leave out -b")
-    groups = [configurations[i : i + AT_ONCE] for i in range(0, len(configurations), AT_ONCE)]
+    groups = groups_of(session, configurations)
     for number, group in enumerate(groups):
         if _measure(session, group, number / len(groups), 1 / len(groups)):
             return
@@ -51,9 +52,28 @@ def run(session: Session) -> None:
             add_quality(session, session.results.records)
 
 
+def groups_of(
+    session: Session, configurations: Sequence[Configuration]
+) -> list[list[Configuration]]:
+    """Those that take turns: as many as there is memory for, in the order they came in."""
+    available = session.context.get("memory_available_bytes")
+    room = None if available is None else SHARE_OF_MEMORY * available
+    groups: list[list[Configuration]] = [[]]
+    taken = 0
+    for one in configurations:
+        held = session.facts[one.dtype]["held_bytes"]
+        full = room is not None and taken + held > room
+        if groups[-1] and (full or len(groups[-1]) == AT_ONCE):
+            groups.append([])
+            taken = 0
+        groups[-1].append(one)
+        taken += held
+    return groups
+
+
 def _measure(session: Session, group: Sequence[Configuration], begun: float, share: float) -> bool:
     """Whether it was interrupted."""
-    watcher = session.watcher
+    watcher, number = session.watcher, round(begun / share)
 
     def progress(done_s: float, total_s: float) -> None:
         if total_s > 0:
@@ -63,7 +83,7 @@ def _measure(session: Session, group: Sequence[Configuration], begun: float, sha
     with session.contestants(group) as contestants:
         rounds = run_rounds(contestants, session.request.rules, on_progress=progress)
     for each in contestants:
-        fill_record(session, each, rounds)
+        fill_record(session, each, rounds).extra["group"] = number
     session.results.interrupted |= rounds.interrupted
     return rounds.interrupted
 

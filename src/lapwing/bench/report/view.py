@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lapwing.bench.measure.stats import Ratio, bootstrap_ratio
+from lapwing.bench.measure.stats import Ratio, bootstrap_ratio, bootstrap_ratio_apart
 from lapwing.bench.record import NO_TEXT, Record
 from lapwing.units import format_bytes
 
@@ -47,7 +47,8 @@ def speed_ratio(record: Record, first: Record) -> Ratio | None:
     """How many times faster than that row; turns of the same round belong together."""
     if record is first or not record.turns_s or not first.turns_s:
         return None
-    return bootstrap_ratio(first.turns_s, record.turns_s)
+    together = record.extra.get("group") == first.extra.get("group")
+    return (bootstrap_ratio if together else bootstrap_ratio_apart)(first.turns_s, record.turns_s)
 
 
 def memory_reduction(record: Record, first: Record) -> float | None:

@@ -6,6 +6,7 @@ signal and no timeout reaches; only the thread that reads can wait.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -45,13 +46,15 @@ class Deadline:
         """
         earlier = self._waiting.get(key)
         if earlier is not None and not earlier.done.is_set():
-            raise SensorTimeoutError("has not answered an earlier reading yet")
+            raise SensorTimeoutError(errno.ETIMEDOUT, "has not answered an earlier reading yet")
         call = _Call(task)
         ExpendableThread(call.run, f"lapwing sensor {key}").start()
         limit_s = self.limit_s if limit_s is None else limit_s
         if not call.done.wait(limit_s):
             self._waiting[key] = call  # type: ignore[assignment]  # only `done` is looked at
-            raise SensorTimeoutError(f"did not answer within {1000 * limit_s:.0f} ms")
+            raise SensorTimeoutError(
+                errno.ETIMEDOUT, f"did not answer within {1000 * limit_s:.0f} ms"
+            )
         self._waiting.pop(key, None)
         return call.result()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic
 
-from lapwing.power.sensors.deadline import Deadline
+from lapwing.power.sensors.deadline import Deadline, SensorTimeoutError
 from lapwing.power.sensors.reading import Quality, Quantity, Reading, Scope, T
 
 MIN_EQUAL_READINGS = 10  # before a value that stays the same can be called stuck
@@ -88,6 +88,8 @@ class Watch:
 
 def why(error: Exception) -> str:
     """One error as the reason for a missing value."""
+    if isinstance(error, SensorTimeoutError):
+        return str(error.strerror)
     if isinstance(error, PermissionError):
         return "permission denied"
     if isinstance(error, FileNotFoundError):

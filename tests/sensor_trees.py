@@ -1,4 +1,4 @@
-"""Machines that are files: what their /sys and /proc say, in a folder, in memory, or under umockdev.
+"""Machines that are files: what /sys and /proc say, in a folder, in memory, or under umockdev.
 
 Paths are relative to the root: `sys/class/power_supply/BAT0/status`.
 """

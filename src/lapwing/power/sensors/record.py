@@ -18,33 +18,34 @@ from lapwing.power.sensors.deadline import BoundedTree
 from lapwing.power.sensors.tree import Recording, Tree, word
 
 NUMBER = r"[+-]?[0-9]{1,20}"
-WORDS = r"[A-Za-z0-9 _.,+()=/-]{1,64}"
+WORDS = r"[A-Za-z _-]{1,32}"  # a serial number has digits
+LABEL = r"[A-Za-z0-9 _.,+()=/-]{1,64}"
 _CPU = "sys/devices/system/cpu"
 _DEVICE = "sys/bus/event_source/devices/power"
 PCI = "sys/bus/pci/devices"
 
 # Every part of a path is a pattern of names; then the form of the values.
 LISTED = (
-    ("sys/class/power_supply/.+/(type|scope|status|charge_type)", WORDS),
+    ("sys/class/power_supply/.+/(type|scope|status)", WORDS),
     ("sys/class/power_supply/.+/(online|present|capacity|cycle_count)", NUMBER),
     ("sys/class/power_supply/.+/(energy|charge)_(now|full|full_design)", NUMBER),
     ("sys/class/power_supply/.+/(power|current|voltage)_now", NUMBER),
-    ("sys/class/powercap/intel-rapl[a-z-]*:[0-9:]+/name", WORDS),
+    ("sys/class/powercap/intel-rapl[a-z-]*:[0-9:]+/name", LABEL),
     ("sys/class/powercap/intel-rapl[a-z-]*:[0-9:]+/(max_energy_range|energy)_uj", NUMBER),
-    ("sys/class/hwmon/hwmon[0-9]+/(name|(temp|fan|power|in)[0-9]+_label)", WORDS),
+    ("sys/class/hwmon/hwmon[0-9]+/(name|(temp|fan|power|in)[0-9]+_label)", LABEL),
     ("sys/class/hwmon/hwmon[0-9]+/temp[0-9]+_(input|crit|max)", NUMBER),
     ("sys/class/hwmon/hwmon[0-9]+/(fan[0-9]+_input|power[0-9]+_(input|average))", NUMBER),
     ("sys/class/hwmon/hwmon[0-9]+/device/power/runtime_status", WORDS),
-    ("sys/class/thermal/thermal_zone[0-9]+/(type|trip_point_[0-9]+_type)", WORDS),
+    ("sys/class/thermal/thermal_zone[0-9]+/(type|trip_point_[0-9]+_type)", LABEL),
     ("sys/class/thermal/thermal_zone[0-9]+/(temp|trip_point_[0-9]+_temp)", NUMBER),
     (f"{_CPU}/cpu[0-9]+/cpufreq/(scaling_cur|cpuinfo_max|cpuinfo_min)_freq", NUMBER),
     (f"{_CPU}/cpu[0-9]+/cpufreq/(scaling_governor|energy_performance_preference)", WORDS),
     (f"{_CPU}/cpu[0-9]+/thermal_throttle/(core|package)_throttle_[a-z_]+", NUMBER),
     (f"{_CPU}/(intel_pstate|cpufreq)/(no_turbo|boost)", NUMBER),
     ("sys/firmware/acpi/platform_profile", WORDS),
-    (f"{_DEVICE}/(type|cpumask)", WORDS),
-    (f"{_DEVICE}/events/energy-[a-z]+([.]scale|[.]unit)?", WORDS),
-    (f"{PCI}/[0-9a-f:.]+/(vendor|class)", WORDS),
+    (f"{_DEVICE}/(type|cpumask)", LABEL),
+    (f"{_DEVICE}/events/energy-[a-z]+([.]scale|[.]unit)?", LABEL),
+    (f"{PCI}/[0-9a-f:.]+/(vendor|class)", LABEL),
     (f"{PCI}/[0-9a-f:.]+/power/runtime_status", WORDS),
     ("proc/pressure/(cpu|memory|io)", r"((some|full) [a-z0-9=. ]{1,100}\n?){1,2}"),
 )

@@ -47,9 +47,7 @@ def find(tree: Tree) -> Found:
         ),
         readings=(
             plugged_sensor,
-            Sensor(
-                "undersized", "charger too small", "", FOLDER, "machine", lambda: undersized(tree)
-            ),
+            Sensor("undersized", "weak charger", "", FOLDER, "machine", lambda: undersized(tree)),
             Sensor("charge", "battery charge", "1", FOLDER, "battery", lambda: charge(tree)),
             Sensor("status", "battery status", "", FOLDER, "battery", lambda: status(tree)),
             Sensor(

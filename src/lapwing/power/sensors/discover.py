@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lapwing.power.sensors import clocks, nvml, perf, pressure, rapl, supply, thermal
+from lapwing.power.sensors import (
+    clocks,
+    macos,
+    nvml,
+    perf,
+    pressure,
+    rapl,
+    supply,
+    thermal,
+    windows,
+)
 from lapwing.power.sensors.deadline import BoundedTree
 from lapwing.power.sensors.energy import Energy, EnergySource
 from lapwing.power.sensors.found import Found
@@ -25,6 +35,7 @@ READERS = (
     clocks.find,
     pressure.find,
 )
+OTHER_SYSTEMS = ((macos.FOLDER, (macos.find,)), (windows.FOLDER, (windows.find,)))
 
 
 @dataclass(frozen=True)
@@ -77,5 +88,6 @@ def discover(root: str | os.PathLike[str] | Tree | None = None) -> Sensors:
     """
     tree = open_tree(root) if root is None or isinstance(root, (str, os.PathLike)) else root
     look = BoundedTree(tree)
-    found = sum((find(look) for find in READERS), Found())
+    readers = next((r for folder, r in OTHER_SYSTEMS if look.names(folder)), READERS)
+    found = sum((find(look) for find in readers), Found())
     return Sensors(tree.label, found.energy, found.readings, found.missing)

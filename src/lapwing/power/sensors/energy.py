@@ -47,6 +47,7 @@ class EnergySource:
     min_s: float = MIN_WINDOW_S
     min_ticks: int = MIN_TICKS
     poll_s: float = 0.05
+    deadline_s: float = DEADLINE_S
     quality: Quality = "measured"
 
 
@@ -196,16 +197,16 @@ class Meter:
             (self._total, self._began, self._stopping),
         )
         self._thread.start()
-        self._began.wait(DEADLINE_S)
+        self._began.wait(self.source.deadline_s)
 
     def stop(self) -> Energy:
         """Takes the last reading → what was measured, also in `energy`."""
         if self._thread is None:
             raise RuntimeError("This meter does not run; call start first.")
         self._stopping.set()
-        self._thread.join(DEADLINE_S)
+        self._thread.join(self.source.deadline_s)
         if self._thread.is_alive():
-            self._total.fail(f"did not answer within {1000 * DEADLINE_S:.0f} ms")
+            self._total.fail(f"did not answer within {1000 * self.source.deadline_s:.0f} ms")
         self._thread = None
         self.energy = self._total.energy()
         return self.energy

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
+from lapwing.power.sensors import macos, windows
 from lapwing.power.sensors.deadline import BoundedTree
 from lapwing.power.sensors.tree import Recording, Tree, word
 
@@ -74,7 +75,7 @@ def record(tree: Tree) -> Recording:
                 files[shown] = scrub(text, names)
     with suppress(OSError):
         files[CPUINFO] = scrub(_cpuinfo(tree.text(CPUINFO)), names)
-    return Recording(files)
+    return Recording({**files, **macos.recorded(tree), **windows.recorded(tree)})
 
 
 def own_names() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -120,7 +121,9 @@ def open_tree(place: str | os.PathLike[str] | None = None) -> Tree:
     None: LAPWING_SYSFS, else this machine. Raises RequestError where there is nothing, FileError
     where a file is no recording.
     """
-    chosen = os.environ.get(ROOT_VARIABLE) or "/" if place is None else place
+    chosen = os.environ.get(ROOT_VARIABLE) if place is None else place
+    if not chosen:
+        return _own_tree()
     path = Path(chosen)
     if path.is_dir():
         return Disk(path)
@@ -138,6 +141,18 @@ def open_tree(place: str | os.PathLike[str] | None = None) -> Tree:
             f"{path}: expected a recording of sensors ({error}). Make one with "
             "`lapwing doctor --record FILE`."
         ) from error
+
+
+def _own_tree() -> Tree:
+    if sys.platform == "darwin":
+        from lapwing.power.sensors.macos_commands import Commands
+
+        return Commands()
+    if sys.platform == "win32":
+        from lapwing.power.sensors.windows_calls import Calls
+
+        return Calls()
+    return Disk()
 
 
 def whole(tree: Tree, path: str) -> int:

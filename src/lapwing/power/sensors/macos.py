@@ -18,9 +18,10 @@ from lapwing.power.sensors.deadline import Deadline
 from lapwing.power.sensors.energy import EnergySource
 from lapwing.power.sensors.found import Found
 from lapwing.power.sensors.reading import Missing, Quantity, Scope
-from lapwing.power.sensors.sensor import NoValueError, Sensor, why
-from lapwing.power.sensors.supply import GAUGE_WINDOW_S, UNDERSIZED_W
-from lapwing.power.sensors.tree import Tree
+from lapwing.power.sensors.sensor import Sensor, why
+from lapwing.power.sensors.supply import UNDERSIZED_W
+from lapwing.power.sensors.supply_sensors import GAUGE_WINDOW_S, PLAUSIBLE_W, STUCK_S
+from lapwing.power.sensors.tree import NoValueError, Tree
 
 FOLDER = "macos"
 BATTERY = f"{FOLDER}/battery.plist"
@@ -203,7 +204,7 @@ def _gauge(name: str, source: str, scope: Scope, watts: Callable[[], float]) -> 
         source,
         scope,
         watts,
-        plausible=(0.0, 500.0),
+        plausible=PLAUSIBLE_W,
         deadline=Deadline(SAMPLE_S),
     )
     energy = EnergySource(
@@ -248,8 +249,8 @@ def _battery(tree: Tree) -> Found:
                 BATTERY,
                 "machine",
                 lambda: discharge_w(tree),
-                plausible=(0.0, 500.0),
-                stuck_after_s=300.0,
+                plausible=PLAUSIBLE_W,
+                stuck_after_s=STUCK_S,
             ),
         ),
     )

@@ -17,10 +17,6 @@ MIN_EQUAL_READINGS = 10  # before a value that stays the same can be called stuc
 Clock = Callable[[], float]
 
 
-class NoValueError(ValueError):
-    """The sensor is there and has no value now; the message says why."""
-
-
 @dataclass(frozen=True, eq=False)
 class Sensor(Generic[T]):
     """What is read, and how its values are judged.

@@ -23,6 +23,10 @@ MAX_RECORDING_BYTES = 64 << 20
 _CONTENTS = ("class", "devices", "bus", "firmware")  # of a /sys; one of them tells a folder is one
 
 
+class NoValueError(ValueError):
+    """What was read says that there is no value now; the message says why."""
+
+
 class Tree(Protocol):
     """Text files under a root.
 

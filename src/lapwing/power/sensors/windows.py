@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from lapwing.power.sensors.energy import EnergySource
 from lapwing.power.sensors.found import Found
 from lapwing.power.sensors.reading import Missing, Quantity, T
-from lapwing.power.sensors.sensor import NoValueError, Sensor, why
-from lapwing.power.sensors.supply import GAUGE_WINDOW_S, UNDERSIZED_W
-from lapwing.power.sensors.tree import Tree, whole
+from lapwing.power.sensors.sensor import Sensor, why
+from lapwing.power.sensors.supply import UNDERSIZED_W
+from lapwing.power.sensors.supply_sensors import GAUGE_WINDOW_S, PLAUSIBLE_W, STUCK_S
+from lapwing.power.sensors.tree import NoValueError, Tree, whole
 
 FOLDER = "windows"
 STATUS, BATTERY = f"{FOLDER}/system_power_status", f"{FOLDER}/system_battery_state"
@@ -237,8 +238,8 @@ def _supply(tree: Tree) -> Found:
                 BATTERY,
                 "machine",
                 discharge_w,
-                plausible=(0.0, 500.0),
-                stuck_after_s=300.0,
+                plausible=PLAUSIBLE_W,
+                stuck_after_s=STUCK_S,
             ),
             Sensor("profile", "battery saver", "", STATUS, "machine", saver),
         ),

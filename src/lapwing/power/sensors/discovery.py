@@ -14,7 +14,7 @@ from lapwing.power.sensors import (
     perf,
     pressure,
     rapl,
-    supply,
+    supply_sensors,
     thermal,
     windows,
 )
@@ -30,7 +30,7 @@ READERS = (
     rapl.find,
     perf.find,
     thermal.find,
-    supply.find,
+    supply_sensors.find,
     nvml.find,
     clocks.find,
     pressure.find,

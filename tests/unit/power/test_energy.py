@@ -76,7 +76,11 @@ def steady(seconds: int, watts: float = 10.0) -> list[tuple[float, float]]:
     [
         (steady(9), "9.00 s measured; a window needs 10 s"),
         ([], "0.00 s measured; a window needs 10 s"),
-        ([(0.0, 5.0), (20.0, 5.0)], "stuck: the same value for 20.0 s"),
+        ([(0.0, 5.0), (20.0, 5.0)], "stuck: the same value for 5 s"),
+        (
+            [*steady(20), *((20 + n / 10, 200.0) for n in range(60)), (26.0, 201.0)],
+            "stuck: the same value for 5 s",
+        ),
         ([(float(n), n // 2) for n in range(60)], "29 ticks seen; a window needs 100"),
         (
             [*steady(20), (20.1, 50_000.0)],

@@ -95,6 +95,15 @@ def test_which_temperature_is_the_processors(files: Files, value: float | None, 
     assert (reading.value, reading.scope, reading.unit) == (value, scope, "°C")
 
 
+def test_two_chips_of_one_name_are_told_apart() -> None:
+    files = chip(0, "nvme", temp1_input=41_000) | chip(1, "nvme", temp1_input=52_000)
+    now = discover(Recording(files)).read(["temperature"])
+    assert {name: reading.value for name, reading in now.items()} == {
+        "nvme temp1": 41.0,
+        "nvme temp1 (2)": 52.0,
+    }
+
+
 def test_a_zone_that_is_critical() -> None:
     files = zone(
         0,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lapwing.power.sensors import (
@@ -90,4 +91,15 @@ def discover(root: str | os.PathLike[str] | Tree | None = None) -> Sensors:
     look = BoundedTree(tree)
     readers = next((r for folder, r in OTHER_SYSTEMS if look.names(folder)), READERS)
     found = sum((find(look) for find in readers), Found())
-    return Sensors(tree.label, found.energy, found.readings, found.missing)
+    return Sensors(tree.label, found.energy, _named_apart(found.readings), found.missing)
+
+
+def _named_apart(sensors: tuple[Sensor[Any], ...]) -> tuple[Sensor[Any], ...]:
+    """The second `nvme Composite` becomes `nvme Composite (2)`."""
+    counts: Counter[str] = Counter()
+    apart = []
+    for sensor in sensors:
+        counts[sensor.name] += 1
+        number = counts[sensor.name]
+        apart.append(sensor if number == 1 else replace(sensor, name=f"{sensor.name} ({number})"))
+    return tuple(apart)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,7 @@ def test_a_fifo_hangs_and_nobody_waits(tmp_path: Path) -> None:
         again = sensors.read(["temperature"])["coretemp Package id 0"]
         assert again.reason == "has not answered an earlier reading yet"
     assert time.monotonic() - began_s < 3  # one deadline, not 21
-    assert threading.active_count() <= threads + 1
+    assert threading.active_count() <= threads + 2  # one that hangs, one for the others
     with hanging.open("w") as writer:  # it wakes up, and what it says counts again
         writer.write("51000\n")
     hanging.unlink()
@@ -79,6 +81,23 @@ def test_a_deadline_passes_errors_on() -> None:
         deadline.call("key", lambda: 1 // 0)
     with pytest.raises(SensorTimeoutError, match="within 1 ms"):
         Deadline(0.001).call("key", threading.Event().wait)
+
+
+def test_a_thread_serves_many_calls_and_ends_with_its_deadline() -> None:
+    deadline, before = Deadline(5), threading.active_count()
+    names = {deadline.call("key", lambda: threading.current_thread().ident) for _ in range(50)}
+    assert len(names) == 1
+    assert threading.active_count() <= before + 1
+    del deadline
+    gc.collect()
+    _until(lambda: threading.active_count() <= before)
+
+
+def test_callers_from_many_threads() -> None:
+    deadline = Deadline(10)
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(deadline.call, f"{n % 3}", lambda n=n: n) for n in range(300)]
+    assert [call.result() for call in calls] == list(range(300))
 
 
 def sensor(values: list[float], clock: FakeClock, **judged: float) -> Sensor[float]:

@@ -19,7 +19,7 @@ from lapwing.power.sensors import (
     thermal,
     windows,
 )
-from lapwing.power.sensors.deadline import BoundedTree
+from lapwing.power.sensors.deadline import BoundedTree, Deadline
 from lapwing.power.sensors.energy import Energy, EnergySource
 from lapwing.power.sensors.found import Found
 from lapwing.power.sensors.reading import Missing, Quantity, Reading, Scope
@@ -91,15 +91,16 @@ def discover(root: str | os.PathLike[str] | Tree | None = None) -> Sensors:
     look = BoundedTree(tree)
     readers = next((r for folder, r in OTHER_SYSTEMS if look.names(folder)), READERS)
     found = sum((find(look) for find in readers), Found())
-    return Sensors(tree.label, found.energy, _named_apart(found.readings), found.missing)
+    return Sensors(tree.label, found.energy, _together(found.readings), found.missing)
 
 
-def _named_apart(sensors: tuple[Sensor[Any], ...]) -> tuple[Sensor[Any], ...]:
-    """The second `nvme Composite` becomes `nvme Composite (2)`."""
-    counts: Counter[str] = Counter()
-    apart = []
+def _together(sensors: tuple[Sensor[Any], ...]) -> tuple[Sensor[Any], ...]:
+    """With one thread for all, and the second `nvme Composite` called `nvme Composite (2)`."""
+    deadline, counts = Deadline(), Counter[str]()
+    together = []
     for sensor in sensors:
         counts[sensor.name] += 1
         number = counts[sensor.name]
-        apart.append(sensor if number == 1 else replace(sensor, name=f"{sensor.name} ({number})"))
-    return tuple(apart)
+        name = sensor.name if number == 1 else f"{sensor.name} ({number})"
+        together.append(replace(sensor, name=name, deadline=deadline))
+    return tuple(together)

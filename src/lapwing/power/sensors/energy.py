@@ -47,7 +47,7 @@ class EnergySource:
     range_j: tuple[float | None, ...] = (None,)
     min_s: float = MIN_WINDOW_S
     min_ticks: int = MIN_TICKS
-    poll_s: float = 0.05
+    poll_s: float = 0.08  # 125 in the shortest window
     deadline_s: float = DEADLINE_S
     quality: Quality = "measured"
 

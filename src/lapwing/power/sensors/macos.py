@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lapwing.power.sensors.deadline import Deadline
 from lapwing.power.sensors.energy import EnergySource
 from lapwing.power.sensors.found import Found
 from lapwing.power.sensors.reading import Missing, Quantity, Scope
@@ -177,7 +176,7 @@ def _macmon(tree: Tree) -> Found:
         celsius,
         plausible=(5.0, 130.0),  # it says 0 to 3 where a chip hides its sensors
         stuck_after_s=180.0,
-        deadline=Deadline(SAMPLE_S),
+        deadline_s=SAMPLE_S,
     )
     return (
         _gauge("macmon package", MACMON, "package", lambda: macmon(tree, "all_power"))
@@ -205,7 +204,7 @@ def _gauge(name: str, source: str, scope: Scope, watts: Callable[[], float]) -> 
         scope,
         watts,
         plausible=PLAUSIBLE_W,
-        deadline=Deadline(SAMPLE_S),
+        deadline_s=SAMPLE_S,
     )
     energy = EnergySource(
         name,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic
 
-from lapwing.power.sensors.deadline import Deadline, SensorTimeoutError
+from lapwing.power.sensors.deadline import DEADLINE_S, Deadline, SensorTimeoutError
 from lapwing.power.sensors.reading import Quality, Quantity, Reading, Scope, T
 
 MIN_EQUAL_READINGS = 10  # before a value that stays the same can be called stuck
@@ -40,6 +40,7 @@ class Sensor(Generic[T]):
     stuck_after_s: float | None = None
     must_move: float | None = None
     limit: float | None = None
+    deadline_s: float = DEADLINE_S
     deadline: Deadline = field(default_factory=Deadline, repr=False)
     clock: Clock = field(default=time.monotonic, repr=False)
     _watch: Watch = field(default_factory=lambda: Watch(), repr=False)
@@ -47,7 +48,7 @@ class Sensor(Generic[T]):
     def read(self) -> Reading[T]:
         """Now, within the deadline."""
         try:
-            value = self.deadline.call(self.source, self.get)
+            value = self.deadline.call(self.source, self.get, self.deadline_s)
         except (OSError, ValueError) as error:
             self._watch.forget()
             return self._reading(None, "unavailable", why(error))

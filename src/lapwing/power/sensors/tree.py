@@ -52,12 +52,16 @@ class Disk:
         self.label = str(root)
         self.own = root == Path("/")
         is_sys = not (root / "sys").is_dir() and any((root / name).is_dir() for name in _CONTENTS)
-        self._root, self._only_sys = root, is_sys
+        self._root, self._only_sys = f"{str(root).rstrip('/')}/", is_sys
 
     def text(self, path: str) -> str:
         """See Tree."""
-        with self._path(path).open("rb") as file:
-            return file.read(MAX_FILE_BYTES).decode("utf-8", errors="replace").strip(" \t\r\n\0")
+        descriptor = os.open(self._path(path), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(descriptor, MAX_FILE_BYTES)  # files of sysfs come whole or not at all
+        finally:
+            os.close(descriptor)
+        return data.decode("utf-8", errors="replace").strip(" \t\r\n\0")
 
     def names(self, folder: str) -> list[str]:
         """See Tree."""
@@ -66,11 +70,9 @@ class Disk:
         except OSError:
             return []
 
-    def _path(self, path: str) -> Path:
-        if not self._only_sys:
-            return self._root / path
+    def _path(self, path: str) -> str:
         first, _, rest = path.partition("/")
-        return self._root / (rest if first == "sys" else path)
+        return self._root + (rest if self._only_sys and first == "sys" else path)
 
 
 class Recording:

@@ -9,6 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lapwing.power.sensors import supply_sensors
+from lapwing.power.sensors.deadline import BoundedTree
+from lapwing.power.sensors.tree import Disk
+
 TREE = Path(__file__).resolve().parents[4]  # of the sources, unless this is an installed copy
 
 
@@ -29,7 +33,7 @@ def context(sys_root: Path = Path("/sys"), proc: Path = Path("/proc")) -> dict[s
         "governor": governor,
         "governor_reason": None if governor else "this machine shows no cpufreq",
         "turbo_off": _read(sys_root / "devices/system/cpu/intel_pstate/no_turbo"),
-        "power": _power(sys_root / "class/power_supply"),
+        "power": _power(sys_root),
         "huge_pages": _read(sys_root / "kernel/mm/transparent_hugepage/enabled"),
         "python": platform.python_version(),
         "revision": _git("rev-parse", "--short=12", "HEAD"),
@@ -57,18 +61,17 @@ def _memory(proc: Path) -> int | None:
     return int(line.split()[1]) * 1024
 
 
-def _power(folder: Path) -> dict[str, Any]:
+def _power(sys_root: Path) -> dict[str, Any]:
     """Mains and battery, or why nothing is known of them."""
-    supplies = sorted(folder.iterdir()) if folder.is_dir() else []
-    if not supplies:
-        return {"on_ac": None, "reason": "this machine shows no power supply"}
-    told: dict[str, Any] = {"on_ac": None}
-    for supply in supplies:
-        kind = _read(supply / "type")
-        if kind == "Mains":
-            told["on_ac"] = _read(supply / "online") == "1"
-        elif kind == "Battery":
-            told["battery"] = {key: _read(supply / key) for key in ("status", "capacity")}
+    found = supply_sensors.find(BoundedTree(Disk(sys_root)))
+    now = {sensor.quantity: sensor.read() for sensor in found.readings}
+    if "plugged" not in now:
+        return {"on_ac": None, "reason": found.missing[0].reason}
+    told: dict[str, Any] = {"on_ac": now["plugged"].value}
+    if told["on_ac"] is None:
+        told["reason"] = now["plugged"].reason
+    if "status" in now:
+        told["battery"] = {key: now[key].value for key in ("status", "charge")}
     return told
 
 

@@ -8,11 +8,25 @@
 Nothing here raises for a sensor that fails, and no reading waits longer than 200 ms.
 """
 
-from lapwing.power.sensors.discover import Sensors, discover
-from lapwing.power.sensors.energy import Energy, EnergySource, Meter
-from lapwing.power.sensors.reading import Missing, Quality, Quantity, Reading, Scope
-from lapwing.power.sensors.sensor import Sensor
-from lapwing.power.sensors.tree import Tree, open_tree
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lapwing.power.sensors.discovery import Sensors, discover
+    from lapwing.power.sensors.energy import Energy, EnergySource, Meter
+    from lapwing.power.sensors.reading import Missing, Quality, Quantity, Reading, Scope
+    from lapwing.power.sensors.sensor import Sensor
+    from lapwing.power.sensors.tree import Tree, open_tree
+
+_NAMES = {
+    "discovery": ("Sensors", "discover"),
+    "energy": ("Energy", "EnergySource", "Meter"),
+    "reading": ("Missing", "Quality", "Quantity", "Reading", "Scope"),
+    "sensor": ("Sensor",),
+    "tree": ("Tree", "open_tree"),
+}
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = [
     "Energy",
@@ -29,3 +43,14 @@ __all__ = [
     "discover",
     "open_tree",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Every load asks for the power source; only some want all the rest."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lapwing.power.sensors' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"lapwing.power.sensors.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from lapwing.power.sensors.found import Found
 from lapwing.power.sensors.reading import Missing, Quality
-from lapwing.power.sensors.sensor import NoValueError, Sensor
-from lapwing.power.sensors.tree import Tree, whole, word
+from lapwing.power.sensors.sensor import Sensor
+from lapwing.power.sensors.tree import NoValueError, Tree, whole, word
 
 CPUS = "sys/devices/system/cpu"
 CPUINFO = "proc/cpuinfo"

@@ -6,9 +6,12 @@ signal and no timeout reaches; only the thread that reads can wait.
 
 from __future__ import annotations
 
+import errno
 import threading
+import weakref
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 from lapwing.power.sensors.tree import Tree
 
@@ -31,11 +34,16 @@ class ExpendableThread(threading.Thread):
 
 
 class Deadline:
-    """Waits so long for a call and no longer; one call per `key` at a time."""
+    """Waits so long for a call and no longer; one call per `key` at a time.
+
+    Calls are made by a thread that is kept for the next one; one that hangs is left behind.
+    """
 
     def __init__(self, limit_s: float = DEADLINE_S) -> None:
         self.limit_s = limit_s
-        self._waiting: dict[str, _Call[object]] = {}
+        self._waiting: dict[str, _Call[Any]] = {}
+        self._free: list[_Worker] = []  # its methods are atomic: callers may be several threads
+        weakref.finalize(self, _dismiss, self._free)
 
     def call(self, key: str, task: Callable[[], T], limit_s: float | None = None) -> T:
         """What `task` returns or raises; SensorTimeoutError where that takes longer.
@@ -45,15 +53,25 @@ class Deadline:
         """
         earlier = self._waiting.get(key)
         if earlier is not None and not earlier.done.is_set():
-            raise SensorTimeoutError("has not answered an earlier reading yet")
-        call = _Call(task)
-        ExpendableThread(call.run, f"lapwing sensor {key}").start()
+            raise SensorTimeoutError(errno.ETIMEDOUT, "has not answered an earlier reading yet")
         limit_s = self.limit_s if limit_s is None else limit_s
+        worker, call = self._take(), _Call(task)
+        worker.calls.put(call)
         if not call.done.wait(limit_s):
-            self._waiting[key] = call  # type: ignore[assignment]  # only `done` is looked at
-            raise SensorTimeoutError(f"did not answer within {1000 * limit_s:.0f} ms")
+            self._waiting[key] = call
+            worker.calls.put(None)
+            raise SensorTimeoutError(
+                errno.ETIMEDOUT, f"did not answer within {1000 * limit_s:.0f} ms"
+            )
         self._waiting.pop(key, None)
+        self._free.append(worker)
         return call.result()
+
+    def _take(self) -> _Worker:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return _Worker()
 
 
 class BoundedTree:
@@ -72,6 +90,25 @@ class BoundedTree:
     def names(self, folder: str) -> list[str]:
         """See Tree."""
         return self._tree.names(folder)
+
+
+class _Worker:
+    """A thread that makes one call after the other, until it is told None."""
+
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[_Call[Any] | None] = SimpleQueue()
+        ExpendableThread(_work, "lapwing sensors", (self.calls,)).start()
+
+
+def _work(calls: SimpleQueue[_Call[Any] | None]) -> None:
+    while (call := calls.get()) is not None:
+        call.run()
+        del call  # or what it holds would stay until the next one comes
+
+
+def _dismiss(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.calls.put(None)
 
 
 class _Call(Generic[T]):

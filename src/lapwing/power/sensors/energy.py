@@ -21,6 +21,7 @@ from lapwing.power.sensors.sensor import Clock, why
 MIN_WINDOW_S = 10.0
 MIN_TICKS = 100  # a tick more or less at either end is then below 2 %
 MAX_POWER_W = 1000.0  # of a laptop; a counter that rises faster was reset, or it is none
+MAX_STILL_S = 5.0  # counters tick in ms; one that stands so long has stopped, and joules are lost
 MAX_GAP_S = 60.0  # without a poll: AMD's counters wrap after 65 kJ, a minute of that power
 
 Kind = Literal[
@@ -46,7 +47,8 @@ class EnergySource:
     range_j: tuple[float | None, ...] = (None,)
     min_s: float = MIN_WINDOW_S
     min_ticks: int = MIN_TICKS
-    poll_s: float = 0.05
+    poll_s: float = 0.08  # 125 in the shortest window
+    deadline_s: float = DEADLINE_S
     quality: Quality = "measured"
 
 
@@ -98,7 +100,7 @@ class Total:
         self.joules = 0.0
         self.ticks = 0
         self.problem: str | None = None
-        self._first_s = self._last_s = 0.0
+        self._first_s = self._last_s = self._moved_s = 0.0
         self._last: tuple[float, ...] | None = None
 
     @property
@@ -109,11 +111,11 @@ class Total:
     def add(self, time_s: float, values: tuple[float, ...]) -> None:
         """One reading, as `EnergySource.read` gives it."""
         if self._last is None:
-            self._first_s = time_s
+            self._first_s = self._moved_s = time_s
         else:
             gap_s = time_s - self._last_s
             self._check_gap(gap_s)
-            self.ticks += values != self._last
+            self._check_stillness(time_s, values != self._last)
             parts = zip(self._last, values, self._source.range_j, strict=True)
             joules = sum(self._joules_between(*part, gap_s) for part in parts)
             if joules > MAX_POWER_W * (gap_s + 0.1):
@@ -144,8 +146,6 @@ class Total:
         source = self._source
         if self.seconds < source.min_s or not self.seconds:
             return f"{self.seconds:.2f} s measured; a window needs {source.min_s:g} s"
-        if self.ticks == 0:
-            return f"stuck: the same value for {self.seconds:.1f} s"
         if self.ticks < source.min_ticks:
             return f"{self.ticks} ticks seen; a window needs {source.min_ticks}"
         return None
@@ -156,6 +156,14 @@ class Total:
         may_miss = self._source.kind == "gauge" or any(self._source.range_j)
         if gap_s > MAX_GAP_S and may_miss:
             self.fail(f"nothing was read for {gap_s:.0f} s (was the machine asleep?)")
+
+    def _check_stillness(self, time_s: float, has_moved: bool) -> None:
+        self.ticks += has_moved
+        still_s = time_s - self._moved_s
+        if has_moved:
+            self._moved_s = time_s
+        elif self._source.kind == "counter" and still_s > MAX_STILL_S:
+            self.fail(f"stuck: the same value for {MAX_STILL_S:g} s")
 
     def _joules_between(
         self, last: float, now: float, range_j: float | None, gap_s: float
@@ -196,16 +204,16 @@ class Meter:
             (self._total, self._began, self._stopping),
         )
         self._thread.start()
-        self._began.wait(DEADLINE_S)
+        self._began.wait(self.source.deadline_s)
 
     def stop(self) -> Energy:
         """Takes the last reading → what was measured, also in `energy`."""
         if self._thread is None:
             raise RuntimeError("This meter does not run; call start first.")
         self._stopping.set()
-        self._thread.join(DEADLINE_S)
+        self._thread.join(self.source.deadline_s)
         if self._thread.is_alive():
-            self._total.fail(f"did not answer within {1000 * DEADLINE_S:.0f} ms")
+            self._total.fail(f"did not answer within {1000 * self.source.deadline_s:.0f} ms")
         self._thread = None
         self.energy = self._total.energy()
         return self.energy

@@ -15,8 +15,8 @@ from lapwing.power.sensors.deadline import Deadline
 from lapwing.power.sensors.energy import EnergySource
 from lapwing.power.sensors.found import Found
 from lapwing.power.sensors.reading import Missing
-from lapwing.power.sensors.sensor import NoValueError, Sensor, why
-from lapwing.power.sensors.tree import Tree, word
+from lapwing.power.sensors.sensor import Sensor, why
+from lapwing.power.sensors.tree import NoValueError, Tree, word
 
 PCI = "sys/bus/pci/devices"
 NVIDIA, DISPLAY = "0x10de", "0x03"

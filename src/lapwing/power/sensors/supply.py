@@ -9,61 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lapwing.power.sensors.energy import EnergySource
-from lapwing.power.sensors.found import Found
-from lapwing.power.sensors.reading import Missing, Quantity
-from lapwing.power.sensors.sensor import NoValueError, Sensor
-from lapwing.power.sensors.tree import Tree, whole, word
+from lapwing.power.sensors.tree import NoValueError, Tree, whole, word
 
 FOLDER = "sys/class/power_supply"
 UNDERSIZED_W = 1.0  # so much from the battery beside a charger: not the gauge's noise
-STUCK_S = 300.0  # embedded controllers write a new power every 1 to 30 s
-GAUGE_WINDOW_S = 300.0  # shorter ones hold too few of them
-
-
-def find(tree: Tree) -> Found:
-    """Readings of all batteries and chargers together."""
-    if not tree.names(FOLDER):
-        quantities: tuple[Quantity, ...] = ("plugged", "charge", "status", "power", "energy")
-        reason = "the kernel shows no power supply (a desktop, a virtual machine or a container)"
-        return Found(missing=tuple(Missing(q, "power supply", FOLDER, reason) for q in quantities))
-    plugged_sensor = Sensor("plugged", "charger", "", FOLDER, "machine", lambda: plugged(tree))
-    if not batteries(tree):
-        reason = "no battery of this machine's own among its power supplies"
-        gone: tuple[Quantity, ...] = ("charge", "status", "power", "energy")
-        missing = tuple(Missing(q, "battery", FOLDER, reason) for q in gone)
-        return Found(readings=(plugged_sensor,), missing=missing)
-    return Found(
-        energy=(
-            EnergySource(
-                "battery gauge",
-                f"{FOLDER} (discharge)",
-                "machine",
-                lambda: (discharge_w(tree),),
-                kind="gauge",
-                min_s=GAUGE_WINDOW_S,
-                poll_s=1.0,
-            ),
-        ),
-        readings=(
-            plugged_sensor,
-            Sensor(
-                "undersized", "charger too small", "", FOLDER, "machine", lambda: undersized(tree)
-            ),
-            Sensor("charge", "battery charge", "1", FOLDER, "battery", lambda: charge(tree)),
-            Sensor("status", "battery status", "", FOLDER, "battery", lambda: status(tree)),
-            Sensor(
-                "power",
-                "battery discharge",
-                "W",
-                FOLDER,
-                "machine",
-                lambda: discharge_w(tree),
-                plausible=(0.0, 500.0),
-                stuck_after_s=STUCK_S,
-            ),
-        ),
-    )
 
 
 def batteries(tree: Tree) -> list[str]:

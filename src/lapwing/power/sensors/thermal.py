@@ -106,7 +106,7 @@ def _rank(found: _Input) -> int | None:
 
 def _scope(found: _Input) -> Scope:
     if _rank(found) is not None:
-        return "cores" if found.label.startswith("Core ") else "package"
+        return "cores" if found.label.startswith(("Core ", "Tccd")) else "package"
     return "gpu" if found.chip in _GPUS else "board"
 
 

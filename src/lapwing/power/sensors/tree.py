@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,10 @@ FORMAT = "lapwing sensors 1"
 MAX_FILE_BYTES = 64 << 10  # sysfs files are a page at most
 MAX_RECORDING_BYTES = 64 << 20
 _CONTENTS = ("class", "devices", "bus", "firmware")  # of a /sys; one of them tells a folder is one
+
+
+class NoValueError(ValueError):
+    """What was read says that there is no value now; the message says why."""
 
 
 class Tree(Protocol):
@@ -47,12 +52,16 @@ class Disk:
         self.label = str(root)
         self.own = root == Path("/")
         is_sys = not (root / "sys").is_dir() and any((root / name).is_dir() for name in _CONTENTS)
-        self._root, self._only_sys = root, is_sys
+        self._root, self._only_sys = f"{str(root).rstrip('/')}/", is_sys
 
     def text(self, path: str) -> str:
         """See Tree."""
-        with self._path(path).open("rb") as file:
-            return file.read(MAX_FILE_BYTES).decode("utf-8", errors="replace").strip(" \t\r\n\0")
+        descriptor = os.open(self._path(path), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(descriptor, MAX_FILE_BYTES)  # files of sysfs come whole or not at all
+        finally:
+            os.close(descriptor)
+        return data.decode("utf-8", errors="replace").strip(" \t\r\n\0")
 
     def names(self, folder: str) -> list[str]:
         """See Tree."""
@@ -61,11 +70,9 @@ class Disk:
         except OSError:
             return []
 
-    def _path(self, path: str) -> Path:
-        if not self._only_sys:
-            return self._root / path
+    def _path(self, path: str) -> str:
         first, _, rest = path.partition("/")
-        return self._root / (rest if first == "sys" else path)
+        return self._root + (rest if self._only_sys and first == "sys" else path)
 
 
 class Recording:
@@ -120,7 +127,9 @@ def open_tree(place: str | os.PathLike[str] | None = None) -> Tree:
     None: LAPWING_SYSFS, else this machine. Raises RequestError where there is nothing, FileError
     where a file is no recording.
     """
-    chosen = os.environ.get(ROOT_VARIABLE) or "/" if place is None else place
+    chosen = os.environ.get(ROOT_VARIABLE) if place is None else place
+    if not chosen:
+        return _own_tree()
     path = Path(chosen)
     if path.is_dir():
         return Disk(path)
@@ -138,6 +147,18 @@ def open_tree(place: str | os.PathLike[str] | None = None) -> Tree:
             f"{path}: expected a recording of sensors ({error}). Make one with "
             "`lapwing doctor --record FILE`."
         ) from error
+
+
+def _own_tree() -> Tree:
+    if sys.platform == "darwin":
+        from lapwing.power.sensors.macos_commands import Commands
+
+        return Commands()
+    if sys.platform == "win32":
+        from lapwing.power.sensors.windows_calls import Calls
+
+        return Calls()
+    return Disk()
 
 
 def whole(tree: Tree, path: str) -> int:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from lapwing.power.sensors import clocks, nvml, perf, pressure, rapl, supply, thermal
-from lapwing.power.sensors.deadline import BoundedTree
+from lapwing.power.sensors import (
+    clocks,
+    macos,
+    nvml,
+    perf,
+    pressure,
+    rapl,
+    supply_sensors,
+    thermal,
+    windows,
+)
+from lapwing.power.sensors.deadline import BoundedTree, Deadline
 from lapwing.power.sensors.energy import Energy, EnergySource
 from lapwing.power.sensors.found import Found
 from lapwing.power.sensors.reading import Missing, Quantity, Reading, Scope
@@ -20,11 +31,12 @@ READERS = (
     rapl.find,
     perf.find,
     thermal.find,
-    supply.find,
+    supply_sensors.find,
     nvml.find,
     clocks.find,
     pressure.find,
 )
+OTHER_SYSTEMS = ((macos.FOLDER, (macos.find,)), (windows.FOLDER, (windows.find,)))
 
 
 @dataclass(frozen=True)
@@ -77,5 +89,18 @@ def discover(root: str | os.PathLike[str] | Tree | None = None) -> Sensors:
     """
     tree = open_tree(root) if root is None or isinstance(root, (str, os.PathLike)) else root
     look = BoundedTree(tree)
-    found = sum((find(look) for find in READERS), Found())
-    return Sensors(tree.label, found.energy, found.readings, found.missing)
+    readers = next((r for folder, r in OTHER_SYSTEMS if look.names(folder)), READERS)
+    found = sum((find(look) for find in readers), Found())
+    return Sensors(tree.label, found.energy, _together(found.readings), found.missing)
+
+
+def _together(sensors: tuple[Sensor[Any], ...]) -> tuple[Sensor[Any], ...]:
+    """With one thread for all, and the second `nvme Composite` called `nvme Composite (2)`."""
+    deadline, counts = Deadline(), Counter[str]()
+    together = []
+    for sensor in sensors:
+        counts[sensor.name] += 1
+        number = counts[sensor.name]
+        name = sensor.name if number == 1 else f"{sensor.name} ({number})"
+        together.append(replace(sensor, name=name, deadline=deadline))
+    return tuple(together)

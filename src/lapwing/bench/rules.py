@@ -13,6 +13,7 @@ class Rules:
     and min_s seconds, or the slowest has had max_s. Every `anchor_every` rounds a fixed piece of
     work is timed: more than `drift` off, and what was measured since the last clean one is given
     up, after waiting for cool_s at most; without that wait everything is kept and called unstable.
+    energy_s: of a window, idle or not; shorter ones tell nothing of real counters.
     """
 
     min_runs: int = 10
@@ -24,6 +25,7 @@ class Rules:
     anchor_every: int = 4
     drift: float = 0.05
     cool_s: float = 30.0
+    energy_s: float = 10.0
     seed: int = 0
 
     @classmethod

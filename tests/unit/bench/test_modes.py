@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from bench_fakes import counted_laptop
+from bench_fakes import IdlePower, counted_laptop
+from tolerances import COUNTED_ENERGY
 
 from lapwing.bench.configuration import Configuration, Request
 from lapwing.bench.measure.page_cache import cached_fraction, forget
@@ -70,6 +72,24 @@ def test_heat_of_a_sustained_run_is_in_the_row(tmp_path: Path) -> None:
     assert row.sustained is not None
     assert {p["temperature_c"] for p in row.sustained["timeline"]} == {44.0}
     assert "temp_c" not in row.reasons
+
+
+def test_energy_of_tokens_is_in_the_row(tmp_path: Path) -> None:
+    """A machine that always draws 20 W: nothing is left above its idle power."""
+    laptop = counted_laptop(tmp_path / "machine")
+    wanted = replace(request(tmp_path, "energy"), rules=replace(Rules.quick(), energy_s=0.4))
+    with IdlePower(laptop, watts=20.0):
+        results = measure(wanted, sensors=laptop.sensors(window_s=0.4, ticks=5))
+    (row,) = results.records
+    assert row.energy is not None, row.reasons
+    told = row.energy
+    assert told["mean_w"] == pytest.approx(20.0, rel=COUNTED_ENERGY)
+    assert abs(told["mean_net_w"]) < 20.0 * COUNTED_ENERGY
+    assert told["j_per_run"] * told["runs"] == pytest.approx(told["energy_j"])
+    assert row.j_per_token == pytest.approx(told["j_per_run"] / 7)
+    assert told["j_per_prefill_token"] > 0
+    assert (told["scope"], told["quality"]) == ("package", "measured")
+    assert "energy" not in row.reasons
 
 
 def test_a_mode_that_is_none(tmp_path: Path) -> None:

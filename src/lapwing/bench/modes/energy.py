@@ -57,4 +57,4 @@ def _use(session: Session, configuration: Configuration) -> EnergyUse:
     with Contestant(session.request, configuration) as one:
         for _ in range(session.request.rules.least_warm_up):
             one.run()
-        return measure_energy(one.run, session.sensors)
+        return measure_energy(one.run, session.sensors, window_s=session.request.rules.energy_s)

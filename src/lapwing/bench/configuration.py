@@ -84,7 +84,7 @@ class Request:
             ("--cool", self.rules.cool_s, usual.cool_s),
             ("--seed", self.rules.seed, usual.seed),
         ):
-            words += [] if value == default else [option, str(value)]
+            words += [] if value == default else [option, _short(value)]
         words += ["--revision", self.revision] if self.revision else []
         words += ["--text", self.text_source] if self.text_source else []
         words += ["--python", self.python] if self.python else []
@@ -95,3 +95,8 @@ class Request:
     def described(self) -> dict[str, Any]:
         """Of the rules, for the record."""
         return asdict(self.rules)
+
+
+def _short(value: float) -> str:
+    """`1000000`, `0.5`, `30`: as somebody would type it."""
+    return str(value) if isinstance(value, int) else f"{value:g}"

@@ -173,8 +173,14 @@ class Peer(ABC):
         """{"version", "build"}: what is installed, as it tells of itself. Raises Unavailable."""
         if self.module is not None and importlib.util.find_spec(self.module) is None:
             raise Unavailable(f"not installed: no module {self.module!r} in this interpreter")
-        version = importlib.metadata.version(self.package) if self.package else None
-        return {"version": version, "build": self.build()}
+        return {"version": self.version(), "build": self.build()}
+
+    def version(self) -> str | None:
+        """Of its package; None where it is used without being installed."""
+        try:
+            return importlib.metadata.version(self.package) if self.package else None
+        except importlib.metadata.PackageNotFoundError:
+            return None
 
     def bring_in(self) -> None:
         """Imports what `open` needs, so that loading can be timed without it."""

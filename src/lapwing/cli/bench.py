@@ -43,5 +43,6 @@ app.command("history")(bench_history.command)
 def bench_options() -> None:
     """Measure a model on this machine: `lapwing bench MODEL`.
 
-    `lapwing bench MODEL [MODE]` is short for `lapwing bench measure MODEL [MODE]`.
+    `lapwing bench MODEL [MODE]` is short for `lapwing bench measure MODEL [MODE]`, and
+    `lapwing bench measure --help` has its options. Every command here takes --json.
     """

@@ -13,9 +13,9 @@ import numpy as np
 from benchmarks.measure.distance import Floats, mean_kl, spearman
 from benchmarks.measure.rows import Skip
 from benchmarks.models import Model
-from benchmarks.peers.base import Unavailable
 from benchmarks.session import Competitor, Session
 from benchmarks.suites.tokens import random_ids, windows
+from lapwing.bench.peers.base import Unavailable
 
 WINDOWS, QUICK_WINDOWS, WINDOW = 16, 4, 256
 QUICK_TEXTS = 256  # of the pairs

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from lapwing.bench.function import BenchmarkResult, benchmark_model
     from lapwing.engine.load import held_bytes, load, load_shared
     from lapwing.engine.model import Model
     from lapwing.engine.result import (
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from lapwing.weights.lazy import LazyTensor
 
 _HOMES = {
+    "BenchmarkResult": "lapwing.bench.function",
+    "benchmark_model": "lapwing.bench.function",
     "held_bytes": "lapwing.engine.load",
     "load": "lapwing.engine.load",
     "load_shared": "lapwing.engine.load",
@@ -69,6 +72,7 @@ _HOMES = {
 
 __all__ = [
     "BackendError",
+    "BenchmarkResult",
     "ConfigError",
     "DoesNotFitError",
     "EncoderOutput",
@@ -85,6 +89,7 @@ __all__ = [
     "TokenLogprob",
     "TokenizerError",
     "WeightsError",
+    "benchmark_model",
     "held_bytes",
     "load",
     "load_shared",

@@ -23,6 +23,20 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min {rest} s"
 
 
+def format_reading(value: float | bool | str | None, unit: str) -> str:
+    """Of a sensor: `(71.0, "°C")` → `'71.0 °C'`, `(0.74, "1")` → `'0.74'`, `(None, …)` → `'–'`."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    number = f"{value:.2f}" if unit == "1" and value % 1 else f"{value:.0f}"
+    if unit in ("°C", "W", "s"):
+        number = f"{value:.1f}"
+    return number if unit in ("", "1") else f"{number} {unit}"
+
+
 def format_rate(per_second: float | None, what: str = "tokens") -> str:
     """`41.27` → `'41.3 tokens/s'`; `None` (not measured) → `'–'`."""
     return "–" if per_second is None else f"{per_second:.1f} {what}/s"

@@ -57,6 +57,16 @@ Revision = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Sysfs = Annotated[
+    str | None,
+    typer.Option(
+        "--sysfs",
+        metavar="ROOT",
+        help="Read sensors below this folder, or from a recording.  [default: LAPWING_SYSFS, or "
+        "this machine]",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[
     bool, typer.Option("-q", "--quiet", help="Print the result and warnings, nothing else.")
 ]

@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": "verify",
     "tokenize": "tokenize",
     "doctor": "doctor",
+    "eval": "eval",
     "explain-quant": "explain_quant",
 }
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lapwing.disk import replace_file
 from lapwing.errors import ConfigError
 from lapwing.quant.recipe import Recipe, parse_dtype
 from lapwing.weights.jsonfile import json_type, read_json_object
@@ -25,7 +26,7 @@ class Plan:
     """
 
     int4: frozenset[str]
-    measured: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def recipe(self) -> Recipe:
@@ -57,10 +58,7 @@ class Plan:
             "int4": sorted(self.int4),
             "measured": dict(self.measured),
         }
-        target = Path(path)
-        draft = target.with_name(target.name + ".tmp")
-        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        draft.replace(target)
+        replace_file(Path(path), json.dumps(content, indent=1).encode() + b"\n")
 
     def __str__(self) -> str:
         return "mixed"

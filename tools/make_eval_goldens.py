@@ -1,15 +1,16 @@
-"""Write tests/golden/perplexity.json: strided perplexity as transformers' own guide computes it.
+"""Write tests/golden/perplexity.json and spearman.json: what transformers and scipy compute.
 
     python tools/make_eval_goldens.py
 
-needs torch and transformers (the `oracle` extra), and stories260k beside the repository.  The loop
-is that of transformers' documentation, "Perplexity of fixed-length models": windows that overlap,
+needs torch and transformers (the `oracle` extra), scipy, and stories260k beside the repository.
+The loop is that of transformers' documentation, "Perplexity of fixed-length models": windows that overlap,
 labels of −100 where a token was scored before; the model's own loss is the mean over the labels
 that are left, shifted by one, so that a window's first token has none.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from pathlib import Path
@@ -77,7 +78,33 @@ def make(directory: Path, ids: list[int]) -> dict[str, Any]:
     }
 
 
+def correlations() -> list[dict[str, Any]]:
+    """Small samples, ties in one, in both, and in none of two."""
+    from scipy.stats import rankdata, spearmanr
+
+    rng = np.random.default_rng(7)
+    samples = []
+    for size, kinds_a, kinds_b in ((5, 0, 0), (12, 3, 0), (40, 4, 6), (200, 0, 11), (300, 2, 2)):
+        a, b = (
+            rng.integers(0, k, size) if k else rng.normal(size=size) for k in (kinds_a, kinds_b)
+        )
+        b = b + a if kinds_a and kinds_b else b
+        samples.append(
+            {
+                "a": [float(x) for x in a],
+                "b": [float(x) for x in b],
+                "ranks_a": [float(x) for x in rankdata(a)],
+                "spearman": float(spearmanr(a, b).statistic),
+            }
+        )
+    return samples
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stories", type=Path, default=STORIES, help="directory of stories260k")
+    stories: Path = parser.parse_args().stories
+    import scipy
     import torch
     import transformers
     from transformers import AutoTokenizer
@@ -89,10 +116,14 @@ def main() -> None:
         "command": COMMAND,
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "tales": {"text": text, **make(tales, tokenizer.encode(text)[:TOKENS])},
-        "stories": make(STORIES, ids_of_stories()),
+        "stories": make(stories, ids_of_stories()),
     }
     path = ROOT / "tests" / "golden" / "perplexity.json"
     path.write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
+    versions = {"scipy": scipy.__version__, "numpy": np.__version__}
+    told = {"command": COMMAND, "versions": versions, "samples": correlations()}
+    path = ROOT / "tests" / "golden" / "spearman.json"
+    path.write_text(json.dumps(told) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

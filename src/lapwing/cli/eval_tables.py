@@ -133,7 +133,7 @@ def pm(estimate: Estimate | None, scale: float = 1) -> str:
         return f"{value:.6g} ± 0"
     digits = max(0, 1 - math.floor(math.log10(error)))
     if digits > 6:
-        return f"{value:.2g} ± {error:.1g}"
+        return f"{value:.2g} ± {error:.1g}" if abs(value) < 1e-3 else f"{value:.6f} ± {error:.0e}"
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 

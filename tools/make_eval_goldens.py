@@ -3,9 +3,9 @@
     python tools/make_eval_goldens.py
 
 needs torch and transformers (the `oracle` extra), scipy, and stories260k beside the repository.
-The loop is that of transformers' documentation, "Perplexity of fixed-length models": windows that overlap,
-labels of −100 where a token was scored before; the model's own loss is the mean over the labels
-that are left, shifted by one, so that a window's first token has none.
+The loop is that of transformers' documentation, "Perplexity of fixed-length models": windows that
+overlap, labels of −100 where a token was scored before; the model's own loss is the mean over the
+labels that are left, shifted by one, so that a window's first token has none.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lapwing.cli.terminal import plain, print_json
 from lapwing.units import format_bytes, format_seconds
@@ -80,8 +80,11 @@ def show(header: Sequence[str], rows: Rows, output: str) -> None:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for at, name in enumerate(header):
-        table.add_column(name, justify="left" if at < 2 else "right")
+    for at, column in enumerate(zip(header, *rows, strict=True)):
+        # Where there is little room, lines break between words.
+        widest = max(len(word) for cell in column for word in cell.split())
+        side: Literal["left", "right"] = "left" if at < 2 else "right"
+        table.add_column(column[0], justify=side, min_width=widest)
     for row in rows:
         table.add_row(*row)
     piped = Console(width=PIPED_WIDTH)

@@ -15,7 +15,7 @@ from lapwing.bench.quality.request import Cut, Request, Text, tokenizer_digest
 from lapwing.bench.quality.result import EvalResult, Quality
 from lapwing.bench.quality.windows import Window, windows
 from lapwing.engine.model import Model
-from lapwing.errors import RequestError
+from lapwing.errors import FileError, RequestError
 
 DEFAULT_TOKENS = 8192
 DEFAULT_WINDOW = 512
@@ -51,6 +51,11 @@ def run(request: Request, progress: Progress | None) -> EvalResult:
     if held is not None:
         reference.require_same(request.file, held, facts, other_checkpoint=request.other_checkpoint)
         blocks = _first_blocks(reference.windows_of(held), request.cut.tokens)
+        if blocks[-1].end > len(ids):
+            raise FileError(
+                f"{request.file}: tells of {blocks[-1].end} tokens, and the text has {len(ids)}. "
+                "The file is damaged: make it again with --save-reference."
+            )
     else:
         own, blocks = request.model, windows(len(ids), cut.window, cut.stride)
         _require_same_vocabulary(own, request.candidates)

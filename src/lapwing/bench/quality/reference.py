@@ -150,15 +150,17 @@ def read_kept(path: Path) -> tuple[Facts, KeptReference]:
     facts, arrays = read(path)
     if facts.kind != "causal":
         raise RequestError(f"{path}: is a reference of an encoder's vectors, not of logits")
+    if set(arrays) != set(ARRAYS):
+        raise _unsound(path, f"it holds {sorted(arrays)}, expected {sorted(ARRAYS)}")
+    if not 0 < facts.blocks <= arrays["nll"].size:  # every block scores a token
+        raise _unsound(path, f"it tells of {facts.blocks} blocks")
     try:
         blocks = windows_of(facts)
     except RequestError as error:
         raise _unsound(path, str(error)) from None
-    if set(arrays) != set(ARRAYS):
-        raise _unsound(path, f"it holds {sorted(arrays)}, expected {sorted(ARRAYS)}")
     if not _sound(arrays, facts.width, sum(each.scored for each in blocks)):
         raise _unsound(path, "its numbers are not those of a reference")
-    if len(blocks) != facts.blocks or not blocks:
+    if len(blocks) != facts.blocks:
         raise _unsound(path, f"it tells of {facts.blocks} blocks")
     kept = Kept(*(arrays[name] for name in ARRAYS[:-1]))
     kept = replace(kept, counts=kept.counts.astype(np.int64))
@@ -167,7 +169,7 @@ def read_kept(path: Path) -> tuple[Facts, KeptReference]:
 
 def windows_of(facts: Facts) -> list[Window]:
     """Those that a reference of a causal model is of."""
-    return windows(facts.tokens, facts.window, facts.stride)[: facts.blocks]
+    return windows(facts.tokens, facts.window, facts.stride, facts.blocks)
 
 
 def _sound(arrays: dict[str, NDArray[Any]], V: int, positions: int) -> bool:

@@ -24,14 +24,14 @@ class Window:
         return self.end - self.first
 
 
-def windows(tokens: int, length: int, stride: int) -> list[Window]:
+def windows(tokens: int, length: int, stride: int, most: int | None = None) -> list[Window]:
     """Windows of `length` tokens, each beginning `stride` after the one before it.
 
     As transformers' guide on the perplexity of fixed-length models has it: the first window scores
     all its tokens but the first, which nothing predicts; a later one scores those that none before
     it did, with at least length − stride tokens of context (none are scored without any: where
     stride = length, the first of every window is left out). The last window may be shorter. So with
-    stride < length tokens − 1 are scored, each once.
+    stride < length tokens − 1 are scored, each once. most: windows, the first of them.
 
     Raises RequestError for less than two tokens, and for strides from no token to more than a
     window.
@@ -49,6 +49,6 @@ def windows(tokens: int, length: int, stride: int) -> list[Window]:
         if first < end:
             found.append(Window(begin, first, end))
         scored = end
-        if end == tokens:
+        if end == tokens or len(found) == most:
             break
     return found

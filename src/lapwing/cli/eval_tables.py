@@ -79,7 +79,7 @@ def show(header: Sequence[str], rows: Rows, output: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for at, column in enumerate(zip(header, *rows, strict=True)):
         # Where there is little room, lines break between words.
         widest = max(len(word) for cell in column for word in cell.split())
@@ -117,15 +117,18 @@ def _encoder(result: EvalResult) -> tuple[tuple[str, ...], Rows]:
             _bytes(row),
             pm(row.cosine_mean),
             NOT_MEASURED if row.cosine_min is None else f"{row.cosine_min:.4f}",
-            pm(row.spearman, 100),
+            pm(row.spearman, 100, at_least=2),
         )
         for row in result.rows
     ]
     return ("model", "dtype", "weights", "cosine", "least cosine", "Spearman × 100"), rows
 
 
-def pm(estimate: Estimate | None, scale: float = 1) -> str:
-    """`'35.3 ± 1.7'`: as many digits as the standard error, which has two, has a say in."""
+def pm(estimate: Estimate | None, scale: float = 1, at_least: int = 0) -> str:
+    """`'35.3 ± 1.7'`: with the digits of a standard error that has two, or at least so many.
+
+    Rows that read the same text differ by less than each of them is sure of.
+    """
     if estimate is None:
         return NOT_MEASURED
     value, error = scale * estimate.value, estimate.standard_error
@@ -134,7 +137,7 @@ def pm(estimate: Estimate | None, scale: float = 1) -> str:
     error *= scale
     if error == 0:
         return f"{value:.6g} ± 0"
-    digits = max(0, 1 - math.floor(math.log10(error)))
+    digits = max(at_least, 1 - math.floor(math.log10(error)))
     if digits > 6:
         return f"{value:.2g} ± {error:.1g}" if abs(value) < 1e-3 else f"{value:.6f} ± {error:.0e}"
     return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -142,6 +142,7 @@ def command(
     threads: options.Threads = "auto",
     revision: options.Revision = None,
     no_store: options.NoStore = False,
+    json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure what a precision loses, on your text.
@@ -152,6 +153,7 @@ def command(
     """
     from lapwing.cli.eval_tables import FORMATS, print_choice, print_result
 
+    output = "json" if json else output
     if output not in FORMATS:
         raise RequestError(f"-o: expected one of {', '.join(FORMATS)}; got {output!r}")
     if text is None and not pairs:

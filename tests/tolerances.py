@@ -102,3 +102,10 @@ FALSE_ALARMS = 0.05
 # scatters by 1.25 s / sqrt(n): of two runs, by 0.6 % (quiet, 10), 1.2 % (usual, 20), 2.0 % (noisy,
 # 80). It has to show more than 5 %: 8, 4 and 2.5 of those away, less what late runs add.
 FOUND_SLOWDOWNS = {"quiet": 0.99, "usual": 0.95, "noisy": 0.9}
+
+# Perplexity against transformers', relative: what `lapwing eval` promises.  Measured: at most 2e-7.
+PERPLEXITY_TO_ORACLE = 1e-3
+# Spearman against scipy's: both in float64, sums in another order.
+SPEARMAN_TO_SCIPY = 1e-12
+# A divergence computed in float64 from at most 2000 terms below 100 nats each.
+KL_ARITHMETIC = 1e-9

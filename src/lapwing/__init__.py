@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from lapwing.bench.function import BenchmarkResult, benchmark_model
+    from lapwing.bench.quality.choose import Choice, choose_plan
+    from lapwing.bench.quality.evaluate import evaluate
+    from lapwing.bench.quality.result import EvalResult
     from lapwing.engine.load import held_bytes, load, load_shared
     from lapwing.engine.model import Model
     from lapwing.engine.result import (
@@ -38,10 +41,15 @@ if TYPE_CHECKING:
     )
     from lapwing.layers.kv_cache import KVCache
     from lapwing.weights.lazy import LazyTensor
+    from lapwing.weights.plan import Plan
 
 _HOMES = {
     "BenchmarkResult": "lapwing.bench.function",
     "benchmark_model": "lapwing.bench.function",
+    "Choice": "lapwing.bench.quality.choose",
+    "choose_plan": "lapwing.bench.quality.choose",
+    "evaluate": "lapwing.bench.quality.evaluate",
+    "EvalResult": "lapwing.bench.quality.result",
     "held_bytes": "lapwing.engine.load",
     "load": "lapwing.engine.load",
     "load_shared": "lapwing.engine.load",
@@ -54,6 +62,7 @@ _HOMES = {
     "sample_token": "lapwing.engine.sampling",
     "KVCache": "lapwing.layers.kv_cache",
     "LazyTensor": "lapwing.weights.lazy",
+    "Plan": "lapwing.weights.plan",
     **dict.fromkeys(
         (
             "BackendError",
@@ -73,9 +82,11 @@ _HOMES = {
 __all__ = [
     "BackendError",
     "BenchmarkResult",
+    "Choice",
     "ConfigError",
     "DoesNotFitError",
     "EncoderOutput",
+    "EvalResult",
     "FileError",
     "GenerationResult",
     "KVCache",
@@ -83,6 +94,7 @@ __all__ = [
     "LazyTensor",
     "Model",
     "ModelNotFoundError",
+    "Plan",
     "RequestError",
     "StreamChunk",
     "Timings",
@@ -90,6 +102,8 @@ __all__ = [
     "TokenizerError",
     "WeightsError",
     "benchmark_model",
+    "choose_plan",
+    "evaluate",
     "held_bytes",
     "load",
     "load_shared",

@@ -29,6 +29,7 @@ COMMANDS = {
     "doctor": "doctor",
     "bench": "bench",
     "profile-memory": "profile_memory",
+    "eval": "eval",
     "explain-quant": "explain_quant",
 }
 SETTINGS: dict[str, dict[str, Any]] = {

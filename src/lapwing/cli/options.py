@@ -22,7 +22,12 @@ HubName = Annotated[
     ),
 ]
 Dtype = Annotated[
-    str, typer.Option("--dtype", metavar="DTYPE", help="auto (int8), f32, f16, bf16, int8 or int4.")
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="DTYPE",
+        help="auto (int8), f32, f16, bf16, int8, int4, or a plan (.json) of 'lapwing eval'.",
+    ),
 ]
 Threads = Annotated[
     str,

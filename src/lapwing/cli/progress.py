@@ -119,6 +119,19 @@ class WorkBar(Bar):
         return [BarColumn(), TextColumn("{task.fields[pace]}")]
 
 
+class StepsBar(Bar):
+    """Call it with (steps done, steps in all)."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """See Bar."""
+        self._show(done, total)
+
+    def _columns(self) -> list[ProgressColumn]:
+        from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+
+        return [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+
+
 class TextsBar(Bar):
     """Call it with how far a job on texts is; the first call is its beginning."""
 

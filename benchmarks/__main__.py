@@ -15,12 +15,12 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measure import rows
-from benchmarks.measure.context import context
 from benchmarks.measure.rows import Results, joined
 from benchmarks.models import CAUSAL, ENCODERS
-from benchmarks.peers import peers
 from benchmarks.session import Options, Session, say
 from benchmarks.suites import NAMES, suite
+from lapwing.bench.measure.context import context
+from lapwing.bench.peers import peers
 
 RESULTS = Path(__file__).parent / "results"
 PYTHON = "LAPWING_BENCH_PYTHON"  # interpreter of the peers, if not this one

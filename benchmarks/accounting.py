@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.measure.floors import INSTRUCTION, INSTRUCTIONS, MAPPINGS
 from benchmarks.models import Model
-from benchmarks.peers.base import Facts, Precision, Workload
+from lapwing.bench.peers.base import Facts, Precision, Workload
 
 BY_BYTES = ("decode", "generate")  # bound by what they read; the others by multiply-adds
 

@@ -6,9 +6,9 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.export.checkpoint import Checkpoint
-from benchmarks.peers.base import Family, Target, Unavailable
 from benchmarks.synthetic import SHAPES, write
+from lapwing.bench.export.checkpoint import Checkpoint
+from lapwing.bench.peers.base import Family, Target, Unavailable
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 # As their publishers store them; all-float32 for GPT-2, whose f16 would else be its f32.

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import lapwing
-from benchmarks.measure.distance import mean_kl
 from benchmarks.synthetic import write
+from lapwing.bench.quality.distance import mean_kl
 
 DTYPES = ("f32", "f16", "int8", "int4")
 

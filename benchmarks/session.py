@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accounting import bounds, bytes_read, floor_of
-from benchmarks.measure.client import Worker
 from benchmarks.measure.floors import FLOORS
 from benchmarks.measure.floors import UNITS as UNITS_OF_FLOORS
-from benchmarks.measure.interleave import interleaved
-from benchmarks.measure.memory import Memory
 from benchmarks.measure.rows import Results, Row, Skip
-from benchmarks.measure.stats import Spread, bootstrap_ratio
 from benchmarks.models import Model, find
-from benchmarks.peers import peers
-from benchmarks.peers.base import Facts, Kind, Peer, Precision, Unavailable, Workload
+from lapwing.bench.measure.client import Worker
+from lapwing.bench.measure.interleave import interleaved
+from lapwing.bench.measure.memory import Memory
+from lapwing.bench.measure.stats import Spread, bootstrap_ratio
+from lapwing.bench.peers import peers
+from lapwing.bench.peers.base import Facts, Kind, Peer, Precision, Unavailable, Workload
 
 UNITS = {"decode": "token", "prefill": "token", "generate": "token", "embed": "text"}
 QUICK_MODELS = ("gpt2-124m", "tales", "minilm")
@@ -115,7 +115,16 @@ class Session:
             python = options.pythons.get("lapwing", sys.executable)
         log = options.work / "logs" / f"{name}{label}.log".replace("/", "-").replace(" ", "-")
         environment = {"LAPWING_CACHE": str(options.work / "cache")}
-        return Worker(name, python, log, environment, options.threads)
+        if name == FLOORS.name:
+            environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+        peer = FLOORS if name == FLOORS.name else peers()[name]
+        return Worker(
+            ("lapwing.bench.peers.handler", type(peer).__module__),
+            log,
+            python=python,
+            environment=environment,
+            threads=options.threads,
+        )
 
     def _describe(self, peer: Peer) -> dict[str, Any]:
         worker = self.start(peer.name)

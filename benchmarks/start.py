@@ -25,7 +25,8 @@ import time
 from pathlib import Path
 
 import lapwing
-from benchmarks.synthetic import SHAPES, VOCAB, write, write_tokenizer
+from benchmarks.synthetic import SHAPES, VOCAB, write
+from lapwing.bench.export.tokenizer import write_tokenizer
 from lapwing.weights.hub import bundled_models
 from lapwing.weights.store.checkpoint import StoredCheckpoint
 from lapwing.weights.store.file import StoreFile

@@ -71,3 +71,41 @@ LOGPROB = 1e-12
 
 # Perplexity as a ratio to that of float32; measured 1.0014 (int8), 1.0023 (Q8_0).
 PERPLEXITY_RATIO = {"int8": 1.005}
+
+# A sleep of 10 ms ends late, by the system's timer slack (50 µs) and by what else runs: on a busy
+# machine a whole time slice of another process, 4 ms with 250 Hz, and the wake-up after it.
+SLEPT_LATE_S = 0.006
+
+# Between two readings of the clock around a call that does nothing, the least of many: 0.2 µs. Ten
+# are 1 % of a run of one millisecond.
+CLOCK_OVERHEAD_S = 1e-5
+
+# Growth of a process that allocates 60 to 100 MB: what Python and the allocator take beside it.
+GROWN_MEMORY = 0.05
+
+# An interval of 4000 resamples beside one of 100 000, in widths of the latter: its ends scatter by
+# sqrt(0.025 * 0.975 / 4000) / density = 0.0025 / 0.058 of a standard deviation, about 1 % of the
+# width for a normal statistic. A median's distribution is made of steps between samples, a few
+# hundredths of the width each (25 samples a side), and an end may fall on the next one.
+BOOTSTRAP_INTERVAL = 0.10
+
+# Joules of a counter that a test moves on, over a window: the first run may be counted with the
+# reading before or after it, one of about 25 runs.
+COUNTED_ENERGY = 0.10
+
+# `bench compare`, simulated. An interval of 95 % leaves 2.5 % on either side; percentile intervals
+# of a median of ten cover a little less than they say; that the median has to be 5 % off as well
+# makes up for it. What is demanded is one in twenty.
+FALSE_ALARMS = 0.05
+
+# 10 % is found where the median's own spread is well below it. The median of n samples of spread s
+# scatters by 1.25 s / sqrt(n): of two runs, by 0.6 % (quiet, 10), 1.2 % (usual, 20), 2.0 % (noisy,
+# 80). It has to show more than 5 %: 8, 4 and 2.5 of those away, less what late runs add.
+FOUND_SLOWDOWNS = {"quiet": 0.99, "usual": 0.95, "noisy": 0.9}
+
+# Perplexity against transformers', relative: what `lapwing eval` promises.  Measured: at most 2e-7.
+PERPLEXITY_TO_ORACLE = 1e-3
+# Spearman against scipy's: both in float64, sums in another order.
+SPEARMAN_TO_SCIPY = 1e-12
+# A divergence computed in float64 from at most 2000 terms below 100 nats each.
+KL_ARITHMETIC = 1e-9

@@ -1,1 +1,1 @@
-"""Workers, rounds, statistics, floors and the context of a measurement."""
+"""What the harness adds to `lapwing.bench.measure`: floors, rows of suites, distances."""

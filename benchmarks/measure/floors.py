@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.base import (
+from lapwing.bench.peers.base import (
     Facts,
     Family,
     Peer,
@@ -96,4 +96,4 @@ def _gibibyte(target: Target, mapping: str) -> Any:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-FLOORS = Floors()
+FLOORS = PEER = Floors()

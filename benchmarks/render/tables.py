@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.measure.rows import Results, Row, Skip
-from benchmarks.measure.stats import bootstrap_ratio
+from lapwing.bench.measure.stats import bootstrap_ratio
 
 EQUAL = 1.02  # quality within two per cent counts as equal: texts are finite
 

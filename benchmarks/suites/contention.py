@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 from benchmarks.measure.rows import Row
 from benchmarks.models import Model
-from benchmarks.peers.base import Workload
 from benchmarks.session import Session, say
 from benchmarks.suites.tokens import random_ids, steps
+from lapwing.bench.peers.base import Workload
 
 MODELS = ("gpt2-124m", "qwen2.5-0.5b", "tales")
 BUSY = (0, 1, 2)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.models import CAUSAL, Model
-from benchmarks.peers.base import Workload
 from benchmarks.session import Session
 from benchmarks.suites.quality import judge
 from benchmarks.suites.tokens import ONCE_UPON_A_TIME, random_ids, steps
+from lapwing.bench.peers.base import Workload
 
 PROMPT = 16
 TOKENS = 32

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.models import ENCODERS, SHARED, Model
-from benchmarks.peers.base import Unavailable, Workload
 from benchmarks.session import Session
 from benchmarks.suites.quality import Pairs, judge_vectors
 from benchmarks.suites.tokens import random_ids
+from lapwing.bench.peers.base import Unavailable, Workload
 
 QUERY = "where do lapwings build their nests ?"  # 10 tokens of MiniLM, special ones included
 SENTENCES = 256

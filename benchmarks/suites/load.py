@@ -7,14 +7,14 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.measure.interleave import interleaved
-from benchmarks.measure.memory import Memory
 from benchmarks.measure.rows import Row
-from benchmarks.measure.stats import Spread
 from benchmarks.models import Model
-from benchmarks.peers.base import Facts, Peer, Precision, Unavailable
 from benchmarks.session import Session, compare, describe, say
 from benchmarks.suites.tokens import random_ids
+from lapwing.bench.measure.interleave import interleaved
+from lapwing.bench.measure.memory import Memory
+from lapwing.bench.measure.stats import Spread
+from lapwing.bench.peers.base import Facts, Peer, Precision, Unavailable
 
 MODELS = ("gpt2-124m", "qwen2.5-0.5b", "llama-3.2-1b", "minilm")
 PROMPT = 16

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from benchmarks.models import CAUSAL
-from benchmarks.peers.base import Workload
 from benchmarks.session import Session
 from benchmarks.suites.quality import judge
 from benchmarks.suites.tokens import random_ids
+from lapwing.bench.peers.base import Workload
 
 LENGTHS = (128, 512)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure.distance import Floats, mean_kl, spearman
 from benchmarks.measure.rows import Skip
 from benchmarks.models import Model
-from benchmarks.peers.base import Unavailable
 from benchmarks.session import Competitor, Session
 from benchmarks.suites.tokens import random_ids, windows
+from lapwing.bench.peers.base import Unavailable
+from lapwing.bench.quality.distance import Floats, cosine_of_rows, mean_kl, spearman
 
 WINDOWS, QUICK_WINDOWS, WINDOW = 16, 4, 256
 QUICK_TEXTS = 256  # of the pairs
@@ -67,9 +67,9 @@ def judge_vectors(
     for each in competitors:
         got = answers.get(each.label)
         if got is not None and want is not None:
-            alike = (got[0::2] * got[1::2]).sum(1)
+            alike = cosine_of_rows(got[0::2], got[1::2])
             each.quality = {
-                "cosine": float((want * got).sum(1).mean()),
+                "cosine": float(cosine_of_rows(want, got).mean()),
                 "spearman": spearman(alike, np.array(pairs.gold[: count // 2])),
                 "quality": told,
             }

@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from lapwing.bench.function import BenchmarkResult, benchmark_model
+    from lapwing.bench.quality.choose import Choice, choose_plan
+    from lapwing.bench.quality.evaluate import evaluate
+    from lapwing.bench.quality.result import EvalResult
     from lapwing.engine.load import held_bytes, load, load_shared
     from lapwing.engine.model import Model
     from lapwing.engine.result import (
@@ -37,8 +41,15 @@ if TYPE_CHECKING:
     )
     from lapwing.layers.kv_cache import KVCache
     from lapwing.weights.lazy import LazyTensor
+    from lapwing.weights.plan import Plan
 
 _HOMES = {
+    "BenchmarkResult": "lapwing.bench.function",
+    "benchmark_model": "lapwing.bench.function",
+    "Choice": "lapwing.bench.quality.choose",
+    "choose_plan": "lapwing.bench.quality.choose",
+    "evaluate": "lapwing.bench.quality.evaluate",
+    "EvalResult": "lapwing.bench.quality.result",
     "held_bytes": "lapwing.engine.load",
     "load": "lapwing.engine.load",
     "load_shared": "lapwing.engine.load",
@@ -51,6 +62,7 @@ _HOMES = {
     "sample_token": "lapwing.engine.sampling",
     "KVCache": "lapwing.layers.kv_cache",
     "LazyTensor": "lapwing.weights.lazy",
+    "Plan": "lapwing.weights.plan",
     **dict.fromkeys(
         (
             "BackendError",
@@ -69,9 +81,12 @@ _HOMES = {
 
 __all__ = [
     "BackendError",
+    "BenchmarkResult",
+    "Choice",
     "ConfigError",
     "DoesNotFitError",
     "EncoderOutput",
+    "EvalResult",
     "FileError",
     "GenerationResult",
     "KVCache",
@@ -79,12 +94,16 @@ __all__ = [
     "LazyTensor",
     "Model",
     "ModelNotFoundError",
+    "Plan",
     "RequestError",
     "StreamChunk",
     "Timings",
     "TokenLogprob",
     "TokenizerError",
     "WeightsError",
+    "benchmark_model",
+    "choose_plan",
+    "evaluate",
     "held_bytes",
     "load",
     "load_shared",

@@ -50,6 +50,7 @@ class User:
             "LAPWING_CACHE": str(self.home / "lapwing"),
             "HF_HOME": str(self.home / "hub"),
             "LAPWING_THREADS": str(topology.read().default),  # none are measured
+            "LAPWING_BENCH_HISTORY": str(self.home / "bench.jsonl"),
             "HF_HUB_OFFLINE": "1",
             "TERM": "xterm",
             "OPENBLAS_NUM_THREADS": "2",

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from e2e.command import User
@@ -71,6 +72,42 @@ def test_bert_quantization_prints_measured_numbers(tmp_path: Path) -> None:
         assert cosine > 0.95
     measured = [measured_mb for _, measured_mb, _, _ in levels.values()]
     assert measured == sorted(measured, reverse=True)
+
+
+def test_benchmark_tool_prints_the_guides_lines(tmp_path: Path) -> None:
+    """Ratios are those of the numbers above them, as far as these are printed."""
+    out = run(tmp_path, "benchmark_tool.py", minilm_directory())
+    *levels, speeds, reductions = _benchmark_tool(out)
+    assert [name for name, *_ in levels] == ["FP32", "FP16", "INT8", "INT4"]
+    for _, time_ms, _, throughput in levels:
+        assert throughput == pytest.approx(1e3 / time_ms, rel=0.02)
+    _, exact_ms, exact_mb, _ = levels[0]
+    for (_, time_ms, mb, _), speed, saved in zip(levels[1:], speeds, reductions, strict=True):
+        assert speed == pytest.approx(exact_ms / time_ms, rel=0.02)
+        assert saved == pytest.approx(1 - mb / exact_mb, abs=0.02)
+    memory = [mb for _, _, mb, _ in levels]
+    assert memory == sorted(memory, reverse=True)
+    assert memory[0] > 86  # the float32 weights, read once
+
+
+def _benchmark_tool(out: str) -> tuple[Any, ...]:
+    """((level, ms, MB, inferences/sec), …, ratios of speed, reductions of memory)."""
+    number = r"([\d.]+)"
+    levels = re.findall(
+        rf"(\w+):\n  Avg Inference Time: {number} ms\n  Memory Usage: {number} MB\n"
+        rf"  Throughput: {number} inferences/sec\n",
+        out,
+    )
+    below = re.findall(
+        rf"(\w+) vs FP32:\n  Speed improvement: {number}x\n  Memory reduction: {number}%\n", out
+    )
+    assert [name for name, _, _ in below] == [name for name, *_ in levels[1:]]
+    assert out.count("\n") == 4 * len(levels) + 3 * len(below)
+    return (
+        *((name, float(ms), float(mb), float(rate)) for name, ms, mb, rate in levels),
+        [float(speed) for _, speed, _ in below],
+        [float(saved) / 100 for _, _, saved in below],
+    )
 
 
 def test_lazy_tensor_says_what_is_loaded(tmp_path: Path) -> None:

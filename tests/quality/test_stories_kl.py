@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from quality.emulate_ggml import emulate, q4_0, q8_0
-from quality.numpy_gpt2 import log_softmax
 from quality.numpy_llama import NumpyLlama
 from quality.test_kl import Forward, mean_kl
 from tolerances import KL_RATIO, PERPLEXITY_RATIO
 
 import lapwing
+from lapwing.bench.quality.distance import log_softmax, nll_of
 
 STORIES = Path(__file__).resolve().parents[3] / "shared" / "models" / "stories260k"
 SAMPLE = Path(__file__).parents[1] / "golden" / "stories.npz"
@@ -63,9 +63,7 @@ def losses(model: lapwing.Model) -> Losses:
 
 def perplexity(forward: Forward, windows: list[list[int]]) -> float:
     """exp of the mean negative log probability of every token but a window's first."""
-    nll = [
-        -log_softmax(forward(window))[np.arange(len(window) - 1), window[1:]] for window in windows
-    ]
+    nll = [nll_of(log_softmax(forward(window))[:-1], window[1:]) for window in windows]
     return float(np.exp(np.concatenate(nll).mean()))
 
 

@@ -15,36 +15,15 @@ from loading import minilm_directory
 from tolerances import STS_COSINE, STS_SPEARMAN
 
 import lapwing
+from lapwing.bench.quality.distance import cosine_of_rows, spearman
+from lapwing.bench.quality.encoders import texts_of
+from lapwing.bench.quality.pairs import Pair, read_pairs
 
 PAIRS = Path(__file__).resolve().parents[3] / "shared" / "sts"
-Array = npt.NDArray[np.float64]
 
 
-def read_pairs() -> tuple[Array, list[str]]:
-    """Scores [n], and the texts: all first sentences, then all second ones."""
-    rows = [
-        line.split("\t")[:3]
-        for path in sorted(PAIRS.glob("sts16.*.tsv"))
-        for line in path.read_text(encoding="utf-8").split("\n")
-    ]
-    scored = [row for row in rows if row[0]]
-    scores = np.array([float(score) for score, _, _ in scored])
-    return scores, [a for _, a, _ in scored] + [b for _, _, b in scored]
-
-
-def ranks(values: Array) -> Array:
-    """From 1; equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse]
-
-
-def spearman(a: Array, b: Array) -> float:
-    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
-
-
-def test_ranks_by_hand() -> None:
-    assert ranks(np.array([3.0, 1.0, 3.0, 7.0])).tolist() == [2.5, 1, 2.5, 4]
+def pairs_of_sts() -> list[Pair]:
+    return read_pairs(sorted(PAIRS.glob("sts16.*.tsv")))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +31,7 @@ def vectors() -> dict[str, npt.NDArray[np.float32]]:
     directory = minilm_directory()
     if not PAIRS.exists():
         pytest.skip("the sentence pairs are not beside the repository")
-    _, texts = read_pairs()
+    texts = texts_of(pairs_of_sts())
     result = {}
     for dtype in ("f32", "f16"):
         with lapwing.load(directory, dtype=dtype, threads=2) as model:
@@ -65,11 +44,11 @@ def vectors() -> dict[str, npt.NDArray[np.float32]]:
 
 @pytest.mark.parametrize("dtype", ["f32", "f16", "int8", "int4"])
 def test_score(vectors: dict[str, npt.NDArray[np.float32]], dtype: str) -> None:
-    scores, _ = read_pairs()
-    assert len(scores) == 1186
-    first, second = np.split(vectors[dtype].astype(np.float64), 2)
-    score = 100 * spearman((first * second).sum(1), scores)
-    cosine = float((vectors[dtype] * vectors["f32"]).sum(1).mean())
+    pairs = pairs_of_sts()
+    assert len(pairs) == 1186
+    alike = cosine_of_rows(vectors[dtype][0::2], vectors[dtype][1::2])
+    score = 100 * spearman(alike, np.array([pair.score for pair in pairs]))
+    cosine = float(cosine_of_rows(vectors[dtype], vectors["f32"]).mean())
     print(f"\n{dtype}: Spearman {score:.2f}, mean cosine to f32 {cosine:.5f}")
     least, most = STS_SPEARMAN[dtype]
     assert least <= score <= most

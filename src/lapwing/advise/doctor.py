@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -11,7 +12,14 @@ from pathlib import Path
 import lapwing
 from lapwing import backends
 from lapwing.advise.probe import measure
-from lapwing.advise.slowdown import Measurements, Slowdown, compiler_advice, judge
+from lapwing.advise.sensing import SensorReport, look, verdict_on_sensors
+from lapwing.advise.slowdown import (
+    Measurements,
+    Slowdown,
+    compiler_advice,
+    format_ratio,
+    judge,
+)
 from lapwing.backends import machine, topology
 from lapwing.engine.threads import Measured, create_backend, known
 from lapwing.weights.cache_folder import cache_folder
@@ -47,20 +55,31 @@ class Facts:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Facts, measurements, what follows from them, and what to do (None: nothing)."""
+    """Facts, measurements, what follows from them, and what to do (None: nothing).
+
+    verdict: all of it in one line.
+    """
 
     facts: Facts
+    sensors: SensorReport
     measured: Measurements
     reference_slowdown: Slowdown
     advice: str | None
+    verdict: str
 
 
-def diagnose() -> Diagnosis:
-    """Looks and measures; takes a few seconds. Raises BackendError as `load` would."""
-    facts = collect()
+def diagnose(root: str | os.PathLike[str] | None = None) -> Diagnosis:
+    """Looks and measures; takes a few seconds. Raises BackendError as `load` would.
+
+    root: where sensors are read, as `discover` takes it; it raises what that raises.
+    """
+    sensors, facts = look(root), collect()
     isa = facts.isa if facts.backend == "cpu" else "auto"
     measured = measure(facts.threads, isa, budget_s=DOCTOR_BUDGET_S)
-    return Diagnosis(facts, measured, judge(measured), advise(facts))
+    slowdown = judge(measured)
+    return Diagnosis(
+        facts, sensors, measured, slowdown, advise(facts), verdict(facts, slowdown, sensors)
+    )
 
 
 def collect() -> Facts:
@@ -99,6 +118,19 @@ def advise(facts: Facts) -> str | None:
     if facts.isa != facts.isas[0]:
         return f"LAPWING_ISA asks for {facts.isa}; unset it to use {facts.isas[0]}."
     return None
+
+
+def verdict(facts: Facts, slowdown: Slowdown, sensors: SensorReport) -> str:
+    """`Good: compiled core (avx2), 31× the reference; cannot measure energy or temperature.`"""
+    if facts.backend != "cpu":
+        speed = "Slow: the NumPy reference computes"
+    else:
+        ratio = slowdown.of_compiled
+        speed = (
+            f"{'Good' if advise(facts) is None else 'Not its best'}: compiled core ({facts.isa})"
+        )
+        speed += "" if ratio is None else f", {format_ratio(ratio)} the reference"
+    return f"{speed}; {verdict_on_sensors(sensors)}."
 
 
 def _version(package: str) -> str | None:

@@ -75,7 +75,7 @@ def take_inventory(
             config=asdict(network.config),  # type: ignore[call-overload]
             context_length=network.config.context_length,
             vocab_size=network.config.vocab_size,
-            dtype=recipe.dtype,
+            dtype=recipe.precision,
             tied=tuple(p.tensor.name for p in parameters if p.role == "tied"),
             recipe=tuple(recipe.rows()),
             tensors=tuple(map(_line, parameters)),

@@ -36,6 +36,16 @@ def core_build() -> str:
     return f"core {facts.st_size:x}-{facts.st_mtime_ns:x}"
 
 
+def core_flags() -> str:
+    """What the compiled core was built with, as far as it tells."""
+    if "cpu" not in available():
+        return "no compiled core"
+    from lapwing import _native
+
+    flags = getattr(_native, "build_flags", None)
+    return "not told by this version" if flags is None else str(flags)
+
+
 def create(name: str = "auto", threads: int | str = "auto", isa: str = "auto") -> Backend:
     """A backend.
 

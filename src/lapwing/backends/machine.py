@@ -16,21 +16,6 @@ def cpu_name() -> str | None:
     return None
 
 
-def power_source(root: Path = Path("/")) -> str | None:
-    """`mains` or `battery`; None where the system does not tell."""
-    online: dict[str, bool] = {}
-    with suppress(OSError):
-        for supply in (root / "sys/class/power_supply").iterdir():
-            with suppress(OSError):
-                kind = (supply / "type").read_text().strip()
-                if kind in ("Mains", "USB"):
-                    is_on = (supply / "online").read_text().strip() not in ("", "0")
-                    online[kind] = online.get(kind, False) or is_on
-    if any(online.values()):
-        return "mains"
-    return "battery" if "Mains" in online else None
-
-
 def total_memory_bytes() -> int | None:
     """Memory of the machine."""
     try:

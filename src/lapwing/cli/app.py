@@ -27,6 +27,9 @@ COMMANDS = {
     "verify": "verify",
     "tokenize": "tokenize",
     "doctor": "doctor",
+    "bench": "bench",
+    "profile-memory": "profile_memory",
+    "eval": "eval",
     "explain-quant": "explain_quant",
 }
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -47,9 +50,11 @@ class Commands(TyperGroup):
         """Raises RequestError with the list for a name that is none."""
         if cmd_name not in COMMANDS:
             raise RequestError(f"no command {cmd_name!r}; there are {', '.join(COMMANDS)}")
-        function = import_module(f"lapwing.cli.{COMMANDS[cmd_name]}").command
+        module = import_module(f"lapwing.cli.{COMMANDS[cmd_name]}")
+        if hasattr(module, "app"):  # a command of several
+            return typer.main.get_command(module.app)
         one = _typer()
-        one.command(cmd_name, context_settings=SETTINGS.get(cmd_name))(function)
+        one.command(cmd_name, context_settings=SETTINGS.get(cmd_name))(module.command)
         return typer.main.get_command(one)
 
 
@@ -83,7 +88,8 @@ def lapwing_options(
 ) -> None:
     """Run language models on this laptop.
 
-    Exit codes: 0 fine, 2 bad usage, 3 does not fit, 4 model or file, 130 interrupted.
+    Exit codes: 0 fine, 2 bad usage, 3 does not fit, 4 model or file, 6 slower than it was (bench
+    compare), 130 interrupted.
     """
 
 

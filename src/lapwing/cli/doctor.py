@@ -2,33 +2,93 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from lapwing.cli import options
-from lapwing.cli.terminal import print_json
-from lapwing.units import format_bytes, format_rate
+from lapwing.cli.terminal import counted, print_json, table
+from lapwing.units import format_bytes, format_rate, format_reading
 
 if TYPE_CHECKING:
     from lapwing.advise.doctor import Diagnosis, Facts
+    from lapwing.advise.sensing import SensorReport
+
+Record = Annotated[
+    Path | None,
+    typer.Option(
+        "--record",
+        metavar="FILE",
+        help="Only write the sensor files, without names and serial numbers, to FILE; --sysfs "
+        "reads it.",
+        show_default=False,
+    ),
+]
 
 
-def command(json: options.Json = False) -> None:
-    """Say what is here and how fast it is.
+def command(json: options.Json = False, sysfs: options.Sysfs = None, record: Record = None) -> None:
+    """Say what is here, what it can measure, and how fast it is.
 
     Takes a few seconds. Paste the output into a bug report.
     """
+    if record is not None:
+        _record(record, sysfs, json)
+        return
     from lapwing.advise.doctor import diagnose
 
-    diagnosis = diagnose()
+    diagnosis = diagnose(sysfs)
     if json:
         print_json(diagnosis)
         return
-    rows = [*_facts(diagnosis.facts), *_measurements(diagnosis)]
+    rows = [*_facts(diagnosis.facts), *_power(diagnosis.sensors), *_measurements(diagnosis)]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:<{width}}  {value}")
+    _print_sensors(diagnosis.sensors)
     if diagnosis.advice:
         print(f"\n{diagnosis.advice}")
+    print(f"\n{diagnosis.verdict}")
+
+
+def _record(path: Path, sysfs: str | None, json: bool) -> None:
+    from lapwing.advise.sensing import write_recording
+
+    count = write_recording(path, sysfs)
+    if json:
+        print_json({"recording": path, "files": count})
+    else:
+        print(f"{path}: {counted(count, 'sensor file')}. Look through it before you give it away.")
+
+
+def _power(report: SensorReport) -> list[tuple[str, str]]:
+    from lapwing.advise.sensing import describe_supply
+
+    return [("power source", describe_supply(report))]
+
+
+def _print_sensors(report: SensorReport) -> None:
+    """What there is, in columns; then what there is not, and why."""
+    rows = [("energy", line.name, line.kind, line.scope, line.source) for line in report.energy]
+    for line in report.readings:
+        reading = line.reading
+        value = format_reading(reading.value, reading.unit)
+        if line.limit is not None:
+            value += f" (limit {format_reading(line.limit, reading.unit)})"
+        if reading.quality != "measured":
+            value += f" ({reading.quality}: {reading.reason})"
+        rows.append((line.quantity, line.name, value, reading.scope, reading.source))
+    print(f"\nsensors of {report.root}: {len(rows) or 'none'}")
+    if rows:
+        print(table(("quantity", "sensor", "now", "of", "source"), rows))
+    if report.missing:
+        print("\nnot usable:")
+    for key, group in groupby(report.missing, lambda m: (m.name, m.reason, m.remedy)):
+        name, reason, remedy = key
+        print(f"  {name} ({', '.join(missing.quantity for missing in group)}): {reason}")
+        if remedy:
+            print(f"    {remedy}")
 
 
 def _facts(facts: Facts) -> list[tuple[str, str]]:

@@ -22,7 +22,12 @@ HubName = Annotated[
     ),
 ]
 Dtype = Annotated[
-    str, typer.Option("--dtype", metavar="DTYPE", help="auto (int8), f32, f16, bf16, int8 or int4.")
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="DTYPE",
+        help="auto (int8), f32, f16, bf16, int8, int4, or a plan (.json) of 'lapwing eval'.",
+    ),
 ]
 Threads = Annotated[
     str,
@@ -57,6 +62,16 @@ Revision = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Sysfs = Annotated[
+    str | None,
+    typer.Option(
+        "--sysfs",
+        metavar="ROOT",
+        help="Read sensors below this folder, or from a recording.  [default: LAPWING_SYSFS, or "
+        "this machine]",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[
     bool, typer.Option("-q", "--quiet", help="Print the result and warnings, nothing else.")
 ]

@@ -100,6 +100,38 @@ class LoadingBar(Bar):
         return [BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn()]
 
 
+class WorkBar(Bar):
+    """Call it with (seconds of work done, seconds in all)."""
+
+    def __call__(self, done_s: float, total_s: float) -> None:
+        """See Bar."""
+        left_s = max(0, round(total_s - done_s))
+        share = 1000 * done_s / total_s if total_s > 0 else 0
+        self._show(min(int(share), 999), 1000, f"{timedelta(seconds=left_s)} left")
+
+    def say(self, what: str) -> None:
+        """What it is at now."""
+        self._show(999, 1000, what)
+
+    def _columns(self) -> list[ProgressColumn]:
+        from rich.progress import BarColumn, TextColumn
+
+        return [BarColumn(), TextColumn("{task.fields[pace]}")]
+
+
+class StepsBar(Bar):
+    """Call it with (steps done, steps in all)."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """See Bar."""
+        self._show(done, total)
+
+    def _columns(self) -> list[ProgressColumn]:
+        from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+
+        return [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+
+
 class TextsBar(Bar):
     """Call it with how far a job on texts is; the first call is its beginning."""
 

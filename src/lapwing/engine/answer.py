@@ -63,8 +63,7 @@ class Answer:
         self._prefilled_s: float | None = None
         self._prefill_tokens = 0
         self._first_text_s: float | None = None
-        self._first_token_s: float | None = None
-        self._last_token_s: float | None = None
+        self.token_times_s: list[float] = []  # when each token was chosen, by the clock
 
     def switch(self, precision: str, reason: str) -> None:
         """Passes from the next token on read the weights this way; what is cached stays."""
@@ -95,9 +94,7 @@ class Answer:
         if self._prefilled_s is None:
             self._prefilled_s = self._clock()
         token = self._sample(logits)
-        self._last_token_s = self._clock()
-        if self._first_token_s is None:
-            self._first_token_s = self._last_token_s
+        self.token_times_s.append(self._clock())
         self._tokens.append(token)
         self.pending = self._tokens[-1:]
         if self._request.logprobs is not None:
@@ -140,9 +137,8 @@ class Answer:
     def result(self) -> GenerationResult:
         """The answer so far; `interrupted` until it has ended by itself."""
         prefill_s = (self._prefilled_s or self._ended_s) - self._prefill_began_s
-        decode_s, after_first = 0.0, max(0, len(self._tokens) - 1)
-        if self._first_token_s is not None and self._last_token_s is not None:
-            decode_s = self._last_token_s - self._first_token_s
+        times_s, after_first = self.token_times_s, max(0, len(self._tokens) - 1)
+        decode_s = times_s[-1] - times_s[0] if times_s else 0.0
         first = self._first_text_s
         timings = Timings(
             load_s=0.0,

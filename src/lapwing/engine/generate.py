@@ -67,6 +67,11 @@ class TextStream:
         self._answer.switch(self._checked(dtype), reason)
 
     @property
+    def token_times_s(self) -> tuple[float, ...]:
+        """When each token so far was chosen, by a monotonic clock."""
+        return tuple(self._answer.token_times_s)
+
+    @property
     def result(self) -> GenerationResult:
         """The answer so far; `interrupted` until the loop has ended by itself."""
         return self._answer.result

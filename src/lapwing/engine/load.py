@@ -17,16 +17,17 @@ from lapwing.engine.opening import LOADS, Wishes, open_model, open_unread
 from lapwing.engine.pack import Progress
 from lapwing.engine.request import canonical
 from lapwing.engine.threads import create_backend
-from lapwing.errors import BackendError, RequestError
+from lapwing.errors import BackendError, ConfigError, RequestError
 from lapwing.layers.ops import Ops
 from lapwing.layers.sharing import SharedWeights
 from lapwing.models.base import LanguageModel
 from lapwing.models.registry import build
 from lapwing.models.sentence import SentenceEncoder
-from lapwing.quant.recipe import Recipe, parse_dtype
+from lapwing.quant.recipe import Recipe
 from lapwing.text.eos import eos_token_ids
 from lapwing.text.tokenizer import open_in_background
 from lapwing.weights.checkpoint import Checkpoint
+from lapwing.weights.plan import recipe_of
 
 DEVICES = ("auto", "cpu")
 
@@ -49,7 +50,8 @@ def load(
     """Loads a model: a Hugging Face directory, a hub id (`org/name`, `org/name@revision`), `tales`.
 
     dtype: f32, f16, bf16, int8, int4, or auto: int8, or what a store serves whose checkpoint is
-    not here. device: cpu, or auto. threads: a number; auto: as many as are best here, for decode
+    not here; a Plan, or the path of one (`.json`), says which matrices are int4 and which int8.
+    device: cpu, or auto. threads: a number; auto: as many as are best here, for decode
     and prefill apart (measured once, half a second); or measure: so, anew. `torch_dtype` is
     understood as dtype.
 
@@ -72,7 +74,7 @@ def load(
         if key != "dtype" or dtype != "auto":
             raise RequestError(f"load: unknown or repeated argument {key!r}")
         dtype = value
-    recipe = Recipe(parse_dtype(dtype))
+    recipe = recipe_of(dtype)
     for what, value, known in (("load", load, LOADS), ("planes", planes, PLANES)):
         if value not in known:
             raise RequestError(f"{what}: expected one of {', '.join(known)}; got {value!r}")
@@ -81,7 +83,7 @@ def load(
             f"device: expected one of {', '.join(DEVICES)}; got {device!r}. Metal and CUDA are not "
             "supported by this version."
         )
-    if rising and (recipe.dtype != "int8" or planes != "both"):
+    if rising and (recipe.precision != "int8" or planes != "both"):
         raise RequestError("rising: goes from int4 to int8, so it needs dtype int8 and both planes")
     if rising and load not in ("auto", "progressive"):
         raise RequestError(f"rising: happens in a progressive load (or auto); got load {load!r}")
@@ -98,6 +100,7 @@ def load(
     try:
         tokenizer = open_in_background(checkpoint.directory)
         network = build(checkpoint, ops)
+        _refuse_unknown(recipe, ops)
         eos = eos_token_ids(checkpoint.config, checkpoint.generation_config)
         if opened.mode == "progressive":
             loading = stream_in(checkpoint, ops.parameters, recipe, rising, on_progress)
@@ -158,15 +161,29 @@ def held_bytes(models: Iterable[Model]) -> int:
     return sum(seen.values())
 
 
+def _refuse_unknown(recipe: Recipe, ops: Ops) -> None:
+    """Raises ConfigError for a plan that names what this model does not read as planes."""
+    known = {p.tensor.name for p in ops.parameters if p.quantized and p.role != "embedding"}
+    unknown = sorted(recipe.lowered - known)
+    if unknown:
+        raise ConfigError(
+            f"the plan names {', '.join(map(repr, unknown[:5]))}{' and more' * (len(unknown) > 5)}"
+            ", and this model has no such matrices. A plan serves the model it was made for, and "
+            "others of the same shape."
+        )
+
+
 def inspect(
     name_or_path: str | os.PathLike[str], dtype: object = "auto", revision: str | None = None
 ) -> tuple[LanguageModel | SentenceEncoder, Ops, Checkpoint]:
     """A model built and not loaded: what it consists of. The caller closes the checkpoint."""
-    wanted, auto = Recipe(parse_dtype(dtype)), str(dtype) == "auto"
+    wanted, auto = recipe_of(dtype), str(dtype) == "auto"
     checkpoint, recipe = open_unread(name_or_path, revision, wanted, auto=auto)
     ops = Ops(backends.create(), recipe)
     try:
-        return build(checkpoint, ops), ops, checkpoint
+        network = build(checkpoint, ops)
+        _refuse_unknown(recipe, ops)
+        return network, ops, checkpoint
     except BaseException:
         checkpoint.close()
         raise

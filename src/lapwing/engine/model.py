@@ -18,8 +18,9 @@ from lapwing.engine.layers import LayerHandle, layers_of, outside_of
 from lapwing.errors import RequestError
 from lapwing.layers.parameter import Parameter
 from lapwing.models.base import ModelConfig
-from lapwing.quant.recipe import Recipe, parse_dtype
+from lapwing.quant.recipe import MIXED, Recipe, parse_dtype
 from lapwing.weights.checkpoint import Checkpoint
+from lapwing.weights.fingerprint import fingerprint
 from lapwing.weights.lazy import LazyTensor
 from lapwing.weights.store.checkpoint import StoredCheckpoint
 
@@ -82,15 +83,18 @@ class Model:
     @property
     def dtype(self) -> str:
         """Precision of a pass that names none."""
-        return self._recipe.dtype
+        return self._recipe.precision
 
     @cached_property
     def precisions(self) -> tuple[str, ...]:
-        """What a pass can be asked for. A mapped store of both planes serves int8 and int4."""
+        """What a pass can be asked for. A mapped store of both planes serves int8 and int4.
+
+        `mixed` is that of a plan.
+        """
         linears = [p for p in self.parameters if p.quantized]
-        if linears and all(p.keeps_refine or p.serves_both for p in linears):
-            return ("int8", "int4")
-        return self._recipe.precisions
+        both = linears and all(p.keeps_refine or p.serves_both for p in linears)
+        mixed = (MIXED,) if self.dtype == MIXED else ()
+        return (*mixed, "int8", "int4") if both else self._recipe.precisions
 
     @property
     def stored_dtype(self) -> str:
@@ -159,6 +163,15 @@ class Model:
         """The same for equal weights, kept alike; None without a store, which alone knows it."""
         checkpoint = self._checkpoint
         return checkpoint.digest if isinstance(checkpoint, StoredCheckpoint) else None
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """The same for the same checkpoint, wherever it lies; None where a store is all there is.
+
+        Sees the configuration, and of every tensor name, dtype, shape, first and last bytes.
+        """
+        self._check_open()
+        return fingerprint(self._original)
 
     @cached_property
     def layers(self) -> tuple[LayerHandle, ...]:
@@ -308,7 +321,7 @@ class Model:
             self.loading.check()
         if dtype is None:
             return self.dtype if self._rise is None else self._rise()
-        wanted = parse_dtype(dtype)
+        wanted = dtype if dtype in self.precisions else parse_dtype(dtype)
         if wanted not in self.precisions:
             hint = (
                 " It holds base planes only; load it as int8 to have both."

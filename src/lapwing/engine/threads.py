@@ -20,6 +20,9 @@ from lapwing import backends
 from lapwing.backends import machine, topology
 from lapwing.backends.base import Backend
 from lapwing.backends.topology import Topology
+from lapwing.power.sensors.deadline import BoundedTree
+from lapwing.power.sensors.supply import power_source
+from lapwing.power.sensors.tree import open_tree
 from lapwing.quant import scheme
 from lapwing.weights import notes
 
@@ -139,7 +142,7 @@ def key(isa: str, here: Topology) -> str:
             f"quota {here.quota or 'none'}",
             isa,
             backends.core_build(),
-            f"power {machine.power_source() or 'unknown'}",
+            f"power {power_source(BoundedTree(open_tree())) or 'unknown'}",
         )
     )
 

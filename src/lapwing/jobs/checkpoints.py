@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lapwing.disk import replace_file
 from lapwing.errors import FileError, RequestError
-from lapwing.jobs.files import replace_file
 from lapwing.jobs.records import Record
 from lapwing.jobs.vectors import Floats
 

@@ -1,4 +1,4 @@
-"""Files that outlive a kill: replaced whole, or appended to and synced before anything says so."""
+"""Files of jobs: opened in words where they cannot be, and locked while one process has them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from lapwing.disk import sync_folder
 from lapwing.errors import FileError
 
 
@@ -31,23 +30,6 @@ def check_writable(path: Path) -> None:
         raise FileError(f"{path}: expected the name of a file, found a directory")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise FileError(f"{path}: this user may not write to the directory {folder}")
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """The old file or the new one is there at any moment, whole; a link stays a link."""
-    target = Path(os.path.realpath(path))
-    draft = target.with_name(target.name + ".tmp")
-    with draft.open("wb") as file:
-        file.write(content)
-        sync(file)
-    draft.replace(target)
-    sync_folder(target.parent)
-
-
-def sync(file: BinaryIO) -> None:
-    """Returns when all that was written is on the disk."""
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def take_lock(file: BinaryIO) -> bool:

@@ -9,8 +9,9 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lapwing.disk import replace_file, sync
 from lapwing.errors import FileError, RequestError
-from lapwing.jobs.files import replace_file, sync, take_lock
+from lapwing.jobs.files import take_lock
 
 Floats = NDArray[np.float32]
 

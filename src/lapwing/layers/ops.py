@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lapwing.backends.base import Backend, Floats, HeadNorms, Ids, Layout
+from lapwing.errors import ConfigError
 from lapwing.layers.kv_cache import CacheShape, KVCache
 from lapwing.layers.parameter import Parameter, Role
 from lapwing.layers.rotary import Frequencies, Rotary
@@ -99,10 +100,19 @@ class Ops:
     def _pairs(
         self, scopes: Sequence[Scope], K: int, sizes: Sequence[int], bias: bool
     ) -> list[tuple[Parameter, Parameter | None]]:
-        return [
+        pairs = [
             self._weight_and_bias(scope, K, N, "nk", bias)
             for scope, N in zip(scopes, sizes, strict=True)
         ]
+        first = pairs[0][0]
+        for weight, _ in pairs:
+            weight.group = first.group
+            if weight.lowered != first.lowered:
+                raise ConfigError(
+                    f"the plan reads {first.tensor.name!r} and {weight.tensor.name!r} differently, "
+                    "and one operation reads both. Give both the same precision."
+                )
+        return pairs
 
     def _weight_and_bias(
         self, scope: Scope, K: int, N: int, layout: Layout, bias: bool
@@ -211,7 +221,7 @@ class Linear:
         return self._backend.linear(
             x,
             self.weight.matrix,
-            precision=step.precision,
+            precision=self.weight.read_as(step.precision),
             bias=None if self.bias is None else self.bias.vector,
             activation=activation,
             residual=residual,
@@ -231,7 +241,7 @@ class JoinedLinear:
         return self._backend.linear_joined(
             x,
             [weight.matrix for weight, _ in self.pairs],
-            precision=step.precision,
+            precision=self.pairs[0][0].read_as(step.precision),
             biases=[None if bias is None else bias.vector for _, bias in self.pairs],
         )
 
@@ -252,7 +262,7 @@ class GatedLinear:
         return self._backend.gated_linear(
             x,
             [weight.matrix for weight, _ in self.pairs],
-            precision=step.precision,
+            precision=self.pairs[0][0].read_as(step.precision),
             biases=[None if bias is None else bias.vector for _, bias in self.pairs],
             activation=self.activation,
         )
@@ -288,7 +298,8 @@ class Head:
         """[T, D] → [T, V]; softcap: logits become cap·tanh(logit/cap); 0 for none."""
         self.weight.arrive()
         bias = None if self.bias is None else self.bias.vector
-        logits = self._backend.linear(h, self.weight.matrix, precision=precision, bias=bias)
+        read = self.weight.read_as(precision)
+        logits = self._backend.linear(h, self.weight.matrix, precision=read, bias=bias)
         return self._backend.soft_cap(logits, softcap) if softcap else logits
 
 

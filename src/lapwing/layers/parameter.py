@@ -14,7 +14,7 @@ from lapwing.errors import DoesNotFitError, RequestError, WeightsError
 from lapwing.layers.sharing import SharedWeights
 from lapwing.quant import scheme
 from lapwing.quant.convert import FILE_DTYPES, held_by, narrow, narrow_turned, to_f32
-from lapwing.quant.recipe import Recipe
+from lapwing.quant.recipe import MIXED, Recipe
 from lapwing.weights.lazy import LazyTensor
 from lapwing.weights.store.checkpoint import StoredTensor
 
@@ -54,6 +54,7 @@ class Parameter:
         self.offset = offset
         self._lock, self._closed = threading.Lock(), False
         self.tensor, self.role, self.layout = tensor, role, layout
+        self.group = tensor.name  # of matrices that one operation reads, the first one's name
         self._backend, self._recipe = backend, recipe
         # Of what is bound, or was bound, before it is there: returns when it is.
         self.arrival: Callable[[], None] | None = None
@@ -76,9 +77,22 @@ class Parameter:
         return self._recipe.quantized and self.role in ("linear", "head", "embedding", "tied")
 
     @property
+    def lowered(self) -> bool:
+        """A mixed pass reads the base plane alone."""
+        return self.quantized and self.tensor.name in self._recipe.lowered
+
+    @property
     def keeps_refine(self) -> bool:
         """Embedding look-ups always read both planes."""
-        return self._recipe.refine_linears or self.role in ("embedding", "tied")
+        if self.role in ("embedding", "tied"):
+            return True
+        return self._recipe.refine_linears and not self.lowered
+
+    def read_as(self, precision: str) -> str:
+        """What a pass of this precision reads of it."""
+        if precision != MIXED:
+            return precision
+        return "int4" if self.lowered else "int8"
 
     @property
     def held_dtype(self) -> str:
@@ -117,7 +131,7 @@ class Parameter:
         if self.role in ("embedding", *SMALL_TABLES):
             return self.held_bytes // max(1, self.N)
         if self.quantized:
-            both = precision == "int8" and self.keeps_refine
+            both = self.read_as(precision) == "int8" and self.keeps_refine
             return scheme.plane_bytes(self.N, self.K, refine=both)
         return self.held_bytes
 

@@ -16,6 +16,7 @@ SPELLINGS = {
 }
 DTYPES = tuple(SPELLINGS)
 DEFAULT_DTYPE = "int8"
+MIXED = "mixed"  # a pass that reads each matrix as a plan says (weights.plan)
 
 
 def parse_dtype(dtype: object) -> str:
@@ -31,9 +32,18 @@ def parse_dtype(dtype: object) -> str:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one dtype stores and reads each kind of weight."""
+    """How one dtype stores and reads each kind of weight.
+
+    lowered: of int8, names of matrices of which passes read the base plane alone (int4).
+    """
 
     dtype: str
+    lowered: frozenset[str] = frozenset()
+
+    @property
+    def precision(self) -> str:
+        """Of a pass that names none."""
+        return MIXED if self.lowered else self.dtype
 
     @property
     def quantized(self) -> bool:
@@ -58,7 +68,7 @@ class Recipe:
     @property
     def precisions(self) -> tuple[str, ...]:
         """What a pass over weights loaded this way can be asked for."""
-        return ("int8", "int4") if self.dtype == "int8" else (self.dtype,)
+        return (self.precision, "int4") if self.dtype == "int8" else (self.dtype,)
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(kind of weight, as stored, as read in a pass) for people."""
@@ -71,6 +81,8 @@ class Recipe:
         both = "base + refine plane"
         linears = both if self.refine_linears else "base plane"
         read = "both planes (base alone when a pass asks for int4)"
+        if self.lowered:
+            read = f"both planes; of {len(self.lowered)} matrices the base plane alone, by plan"
         return [
             ("linears", linears, read if self.refine_linears else "base plane"),
             (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,31 +75,6 @@ def test_thread_counts(threads: Any) -> None:
 def test_facts_of_this_machine() -> None:
     here = topology.read()
     assert 1 <= here.default <= here.physical <= here.usable <= (os.cpu_count() or 1)
-    assert machine.power_source() in ("mains", "battery", None)
     resident, peak = machine.resident_bytes(), machine.peak_resident_bytes()
     if resident is not None and peak is not None:
         assert 1 << 20 < resident <= peak
-
-
-@pytest.mark.parametrize(
-    ("supplies", "source"),
-    [
-        ({}, None),
-        ({"AC": ("Mains", "1"), "BAT0": ("Battery", None)}, "mains"),
-        ({"AC": ("Mains", "0"), "BAT0": ("Battery", None)}, "battery"),
-        ({"AC": ("Mains", "0"), "ucsi": ("USB", "1")}, "mains"),
-        ({"ucsi": ("USB", "0")}, None),  # a socket that feeds others, perhaps
-        ({"mouse": ("Battery", "1")}, None),
-        ({"AC": ("Mains", None)}, None),
-    ],
-)
-def test_power_source(
-    tmp_path: Path, supplies: dict[str, tuple[str, str | None]], source: str | None
-) -> None:
-    for name, (kind, online) in supplies.items():
-        supply = tmp_path / "sys/class/power_supply" / name
-        supply.mkdir(parents=True)
-        (supply / "type").write_text(f"{kind}\n")
-        if online is not None:
-            (supply / "online").write_text(f"{online}\n")
-    assert machine.power_source(tmp_path) == source

@@ -8,10 +8,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from benchmarks.accounting import bytes_read, multiply_adds
-from benchmarks.export.checkpoint import Checkpoint
 from benchmarks.models import find
-from benchmarks.peers.base import Facts, Workload
 from benchmarks.synthetic import SHAPES, tensors
+from lapwing.bench.export.checkpoint import Checkpoint
+from lapwing.bench.peers.base import Facts, Workload
 
 
 def test_bf16_is_the_upper_half_of_float32(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from benchmarks.export import gguf as export
-from benchmarks.export.checkpoint import Checkpoint
+from lapwing.bench.export import gguf as export
+from lapwing.bench.export.checkpoint import Checkpoint
 
 gguf = pytest.importorskip("gguf")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.measure.interleave import interleaved
-from benchmarks.measure.stats import Spread, bootstrap_ratio
+from lapwing.bench.measure.interleave import interleaved
+from lapwing.bench.measure.stats import Spread, bootstrap_ratio
 
 
 def test_spread_of_known_samples() -> None:

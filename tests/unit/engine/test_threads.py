@@ -71,7 +71,7 @@ def test_one_candidate_needs_no_measurement(cache: Path, measure: Counting) -> N
     ("name", "value"),
     [
         ("machine.cpu_name", "another processor"),
-        ("machine.power_source", "another source"),
+        ("power_source", "another source"),
         ("backends.core_build", "another build"),
     ],
 )
@@ -80,7 +80,7 @@ def test_another_machine(
 ) -> None:
     chosen("avx2", HERE, measure=measure)
     with monkeypatch.context() as patched:
-        patched.setattr(f"lapwing.engine.threads.{name}", lambda: value)
+        patched.setattr(f"lapwing.engine.threads.{name}", lambda *_: value)
         assert known("avx2", HERE) is None
         chosen("avx2", HERE, measure=measure)
     assert measure.calls == 2

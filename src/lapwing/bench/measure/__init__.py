@@ -1,0 +1,1 @@
+"""How anything is measured: processes that are asked, turns, statistics, memory, the context."""

@@ -1,0 +1,1 @@
+"""What was measured, for readers: tables, files, pictures and a page."""

@@ -1,0 +1,1 @@
+"""Power and heat: `sensors` read the world and decide nothing."""

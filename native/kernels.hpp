@@ -1,6 +1,6 @@
-// The kernels one instruction set offers to ops.cpp. Each is single-threaded, works on a range that
-// the caller chose, and gives every output the same bits whatever that range or the number of
-// tokens beside it: one chain of operations per output, k ascending.
+// The kernels one instruction set offers to the operations. Each is single-threaded, works on a
+// range that the caller chose, and gives every output the same bits whatever that range or the
+// number of tokens beside it: one chain of operations per output, k ascending.
 //
 // T tokens, N outputs (rows of a weight matrix), K inputs. Activations are float32 [T, K], packed.
 #pragma once

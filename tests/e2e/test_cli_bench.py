@@ -139,9 +139,11 @@ def test_energy_without_a_sensor_is_null(user: User) -> None:
     assert "RAPL" in row["reasons"]["energy"]
 
 
-def test_quality_is_measured_or_says_why_not(user: User) -> None:
+def test_quality_is_that_of_eval(user: User) -> None:
     (row,) = bench(user, "tales", "quality", "--dtype", "int4", *QUICK)
-    assert (row["quality"] is None) == ("quality" in row["reasons"])
+    assert 0 < row["quality"]["kl_nats"]["value"] < 1
+    assert row["quality"]["scored"] > 0
+    assert "quality" not in row["reasons"]
 
 
 def test_beside_others_it_stands_itself(user: User) -> None:

@@ -6,7 +6,6 @@ Measuring it is `lapwing.bench.quality`'s, which `lapwing eval` opens to users.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,11 +43,9 @@ def add_quality(session: Session, records: Sequence[Record]) -> None:
 
 def judge(session: Session, dtypes: Sequence[str]) -> dict[str, dict[str, Any] | str]:
     """By dtype: figures, or the reason why there are none."""
+    from lapwing.bench.quality.evaluate import evaluate
+
     request = session.request
-    try:
-        evaluate = importlib.import_module("lapwing.bench.quality.evaluate").evaluate
-    except ImportError:
-        return dict.fromkeys(dtypes, "this build has no evaluation of quality")
     try:
         result = evaluate(
             request.model,

@@ -17,7 +17,7 @@ import lapwing
 from lapwing.backends import topology
 
 SOURCES = Path(lapwing.__file__).parents[1]
-INHERITED = ("LAPWING_", "HF_", "XDG_", "NO_COLOR", "TERM", "PYTHONPATH")
+INHERITED = ("LAPWING_", "HF_", "XDG_", "NO_COLOR", "TERM", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 
 
 @dataclass(frozen=True)

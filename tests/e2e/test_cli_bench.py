@@ -13,9 +13,13 @@ from typing import Any
 
 import pytest
 from e2e.command import User
+from tiny import SHAPES, write_gpt2
 from tiny_sentences import write_sentence_model
 
+from lapwing.weights.plan import Plan
+
 QUICK = ("--quick", "-p", "4", "-n", "3")
+SPEED = ("--no-memory", "--no-quality")
 PICTURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -58,7 +62,9 @@ def test_latency_of_every_precision(user: User) -> None:
 
 
 def test_what_is_null_says_why(user: User) -> None:
+    """And a quick run leaves no trace."""
     (row,) = bench(user, "tales", *QUICK, "--no-memory", "--sysfs", str(user.home))
+    assert not (user.home / "bench.jsonl").exists()
     for name in ("energy", "j_per_token", "temp_c", "sustained", "peak_rss", "power_source"):
         assert row[name] is None
         assert row["reasons"][name], name
@@ -69,10 +75,10 @@ def test_what_is_null_says_why(user: User) -> None:
 
 
 def test_the_command_of_a_row_gives_the_row_again(user: User) -> None:
-    (row,) = bench(user, "tales", "--dtype", "int4", *QUICK, "-t", "1", "--no-memory")
+    (row,) = bench(user, "tales", "--dtype", "int4", *QUICK, "-t", "1", *SPEED)
     words = shlex.split(row["command"])
     assert words[:3] == ["lapwing", "bench", "tales"]
-    (again,) = bench(user, *words[2:], "--no-memory")
+    (again,) = bench(user, *words[2:], *SPEED)
     same = ("dtype", "n_prompt", "n_gen", "n_threads", "n_batch", "mode", "command", "rules")
     assert [again[key] for key in same] == [row[key] for key in same]
 
@@ -88,7 +94,7 @@ def test_an_encoder_has_vectors_and_no_tokens(user: User, encoder: str) -> None:
 
 
 def test_sweep_takes_ranges(user: User) -> None:
-    rows = bench(user, "tales", "sweep", "--dtype", "int8,int4", "-t", "1-2", *QUICK)
+    rows = bench(user, "tales", "sweep", "--dtype", "int8,int4", "-t", "1-2", *QUICK, "--no-memory")
     assert [(row["dtype"], row["n_threads"]) for row in rows] == [
         ("int8", 1), ("int8", 2), ("int4", 1), ("int4", 2)
     ]  # fmt: skip
@@ -96,14 +102,14 @@ def test_sweep_takes_ranges(user: User) -> None:
 
 
 def test_frontier_is_speed_at_depth(user: User) -> None:
-    rows = bench(user, "tales", "frontier", "--quick", "-p", "1", "-n", "3", "-d", "0,8,16")
+    rows = bench(user, "tales", "frontier", "--quick", "-p", "1", "-n", "3", "-d", "0,8,16", *SPEED)
     assert [row["n_depth"] for row in rows] == [0, 8, 16]
     assert all(row["decode_tps"] > 0 for row in rows)
     assert rows[1]["ttft_ms"] is None
 
 
 def test_sustained_has_a_timeline(user: User) -> None:
-    (row,) = bench(user, "tales", "sustained", "--minutes", "0.02", *QUICK)
+    (row,) = bench(user, "tales", "sustained", "--minutes", "0.01", *QUICK)
     timeline = row["sustained"]["timeline"]
     assert len(timeline) >= 2
     assert [p["time_s"] for p in timeline] == sorted(p["time_s"] for p in timeline)
@@ -139,11 +145,34 @@ def test_energy_without_a_sensor_is_null(user: User) -> None:
     assert "RAPL" in row["reasons"]["energy"]
 
 
-def test_quality_is_that_of_eval(user: User) -> None:
-    (row,) = bench(user, "tales", "quality", "--dtype", "int4", *QUICK)
-    assert 0 < row["quality"]["kl_nats"]["value"] < 1
-    assert row["quality"]["scored"] > 0
-    assert "quality" not in row["reasons"]
+def test_quality_is_what_eval_finds(user: User) -> None:
+    """Of plans, too: a row is named by what its passes read, the plan by its file."""
+    words = "The old boats lie in the harbour, and a bird runs from its nest before it rises. " * 9
+    (user.home / "mine.txt").write_text(words, encoding="utf-8")
+    Plan(frozenset({"transformer.h.0.mlp.c_fc.weight"})).write(user.home / "plan.json")
+    dtypes = ("--dtype", "f32,plan.json,int4", "--text", "mine.txt")
+    rows = bench(user, "tales", "quality", *dtypes, *QUICK)
+    assert [row["dtype"] for row in rows] == ["f32", "mixed", "int4"]
+    found = user.types("eval", "tales", *dtypes, "--tokens", "64", "--json", "-q").json["rows"]
+    for row, own in zip(rows, found, strict=True):
+        assert "quality" not in row["reasons"]
+        for name in ("perplexity", "kl_nats", "top1_agreement"):
+            assert row["quality"][name] == own[name], name
+    assert rows[0]["quality"]["reference"]
+    assert 0 < rows[1]["quality"]["kl_nats"]["value"] < rows[2]["quality"]["kl_nats"]["value"]
+
+
+def test_quality_of_an_encoder_is_its_cosine(user: User, encoder: str) -> None:
+    rows = bench(user, encoder, "quality", "--dtype", "int8,int4", "--quick", "-p", "4")
+    int8, int4 = (row["quality"]["cosine_mean"]["value"] for row in rows)
+    assert 1 > int8 > int4 > 0.5
+
+
+def test_quality_that_cannot_be_measured_says_why(user: User, tmp_path: Path) -> None:
+    write_gpt2(tmp_path / "mute", seed=1, **SHAPES["base"])  # without a tokenizer
+    (row,) = bench(user, "./mute", "quality", "--dtype", "int8", "--quick", "-p", "4", "-n", "2")
+    assert row["quality"] is None
+    assert "tokenizer" in row["reasons"]["quality"]
 
 
 def test_beside_others_it_stands_itself(user: User) -> None:
@@ -157,7 +186,7 @@ def test_beside_others_it_stands_itself(user: User) -> None:
 
 
 def test_formats(user: User, tmp_path: Path) -> None:
-    args = ("bench", "tales", *QUICK, "--no-memory", "--no-quality")
+    args = ("bench", "tales", *QUICK, *SPEED)
     table = user.types(*args)
     assert table.code == 0, table.err
     assert "decode t/s" in table.out
@@ -173,16 +202,11 @@ def test_formats(user: User, tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_quick_runs_leave_no_trace(user: User) -> None:
-    bench(user, "tales", *QUICK, "--no-memory")
-    assert not (user.home / "bench.jsonl").exists()
-
-
 def measured_twice(user: User) -> Path:
     """Two runs in the history → its file."""
     for _ in range(2):
         bench(user, "tales", "-p", "4", "-n", "3", "-r", "5", "--seconds", "0", "--cool", "0",
-              "--no-memory", "--no-quality")  # fmt: skip
+              *SPEED)  # fmt: skip
     return user.home / "bench.jsonl"
 
 
@@ -216,8 +240,8 @@ def test_history_and_comparison(user: User, tmp_path: Path) -> None:
 
 def test_ctrl_c_keeps_what_was_measured(user: User) -> None:
     """Before the first round there is nothing to keep, and nothing is printed."""
-    process = user.starts("bench", "tales", *QUICK, "-r", "1000000", "-o", "jsonl", "--no-memory")
-    time.sleep(8)  # long enough for a first round, on most machines
+    process = user.starts("bench", "tales", *QUICK, "-r", "1000000", "-o", "jsonl", *SPEED)
+    time.sleep(4)  # long enough for a first round, on most machines
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -230,8 +254,7 @@ def test_ctrl_c_keeps_what_was_measured(user: User) -> None:
 
 def test_a_terminal_shows_the_time_left(user: User) -> None:
     shown, code = user.types_on_terminal(
-        "bench", "tales", "-p", "4", "-n", "3", "--seconds", "3", "--cool", "0", "--no-memory",
-        "--no-quality",
+        "bench", "tales", "-p", "4", "-n", "3", "--seconds", "1.5", "--cool", "0", *SPEED,
     )  # fmt: skip
     assert code == 0
     assert "measuring" in shown

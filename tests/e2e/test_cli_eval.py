@@ -146,7 +146,7 @@ def test_ctrl_c_prints_what_was_measured(user: User) -> None:
         *("eval", "./slow", "--text", "long.txt", "--tokens", "300000", "--window", "32"),
         *("--seconds", "0", "-o", "json", "--dtype", "int8"),
     )
-    time.sleep(6)
+    time.sleep(3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err.decode()

@@ -41,7 +41,8 @@ def command(
         typer.Argument(metavar="[PEER]...", help="Of vs: llama.cpp, torch, … [default: all here]"),
     ] = None,
     dtype: Annotated[
-        str, typer.Option("--dtype", metavar="LIST", help="f32,f16,bf16,int8,int4 or auto.")
+        str,
+        typer.Option("--dtype", metavar="LIST", help="f32,f16,bf16,int8,int4, auto, plans (.json)."),
     ] = "auto",
     threads: Annotated[
         str,

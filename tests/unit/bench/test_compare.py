@@ -15,7 +15,7 @@ from lapwing.errors import RequestError
 
 # What a laptop's runs look like: a spread around the median, and now and then a late one.
 NOISES = {"quiet": (0.01, 0.0), "usual": (0.03, 0.05), "noisy": (0.10, 0.10)}
-PAIRS = 200
+PAIRS = 100
 
 
 def machine(rng: np.random.Generator, noise: str, runs: int, slower: float = 1.0) -> list[float]:

@@ -9,6 +9,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from lapwing.bench.quality.evaluate import evaluate
+from lapwing.bench.quality.opened import dtype_name
+from lapwing.bench.quality.result import Quality
 from lapwing.bench.record import Record
 from lapwing.bench.session import Session
 from lapwing.bench.text import DEFAULT_TEXT
@@ -31,10 +34,10 @@ def run(session: Session) -> None:
 def add_quality(session: Session, records: Sequence[Record]) -> None:
     """Fills `quality` of each row, or says why it is null."""
     session.watcher.say("quality")
-    dtypes = list(dict.fromkeys(str(record.dtype) for record in records))
-    found = judge(session, dtypes)
-    for record in records:
-        one = found.get(str(record.dtype), "it was not among what was evaluated")
+    asked = [dtype_name(record.requested_dtype) for record in records]  # a plan's file is one
+    found = judge(session, list(dict.fromkeys(asked)))
+    for record, dtype in zip(records, asked, strict=True):
+        one = found[dtype]
         if isinstance(one, str):
             record.quality, record.reasons["quality"] = None, one
         else:
@@ -43,29 +46,31 @@ def add_quality(session: Session, records: Sequence[Record]) -> None:
 
 def judge(session: Session, dtypes: Sequence[str]) -> dict[str, dict[str, Any] | str]:
     """By dtype: figures, or the reason why there are none."""
-    from lapwing.bench.quality.evaluate import evaluate
-
     request = session.request
+    few = request.quick and not session.is_encoder  # an encoder reads whole texts
     try:
         result = evaluate(
             request.model,
             list(dtypes),
             text=DEFAULT_TEXT if request.text is None else request.text,
-            tokens=QUICK_TOKENS if request.quick else None,
+            tokens=QUICK_TOKENS if few else None,
             revision=request.revision,
         )
     except LapwingError as error:
         return dict.fromkeys(dtypes, str(error))
     source = BUILT_IN if request.text is None else request.text_source
-    return {row.dtype: {**plain(row), "text": source, "scored": result.scored,
-                        "reference": row.dtype == REFERENCE} for row in result.rows}  # fmt: skip
+    told = {"text": source, "scored": result.scored}
+    return {
+        dtype: {**plain(result.row(dtype)), **told, "reference": dtype == REFERENCE}
+        for dtype in dtypes
+    }
 
 
-def plain(row: Any) -> dict[str, Any]:
+def plain(row: Quality) -> dict[str, Any]:
     """Estimates as value, low and high; what was not measured with its reason."""
     told: dict[str, Any] = {}
     for name in ESTIMATES:
-        estimate = getattr(row, name, None)
+        estimate = getattr(row, name)
         told[name] = None if estimate is None else dataclasses.asdict(estimate)
     told["cosine_min"] = row.cosine_min
     told["not_measured"] = dict(row.not_measured)

@@ -1,6 +1,6 @@
 """`latency`, `sweep`, `frontier` and `embed`: configurations that take turns.
 
-Speed, memory and quality are separate passes, each in processes of its own.
+Speed, memory and quality are separate passes; the first two in processes of their own.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def command(
     ] = None,
     dtype: Annotated[
         str,
-        typer.Option("--dtype", metavar="LIST", help="f32,f16,bf16,int8,int4, auto, plans (.json)."),
+        typer.Option("--dtype", metavar="LIST", help="f32,f16,bf16,int8,int4, auto, plan.json"),
     ] = "auto",
     threads: Annotated[
         str,

@@ -12,6 +12,7 @@
 #include "kernels/bytes_avx2.hpp"
 #include "kernels/panels_avx2.hpp"
 #include "kernels/planes_avx2.hpp"
+#include "kernels/plane_linear.hpp"
 #include "kernels/peak.hpp"
 #include "kernels/table.hpp"
 // clang-format on

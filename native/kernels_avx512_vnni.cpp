@@ -16,6 +16,7 @@
 #include "kernels/bytes_vnni.hpp"
 #include "kernels/panel_avx512.hpp"
 #include "kernels/planes_dot.hpp"
+#include "kernels/plane_linear.hpp"
 #include "kernels/peak.hpp"
 #include "kernels/table.hpp"
 // clang-format on

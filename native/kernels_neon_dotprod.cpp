@@ -12,6 +12,7 @@
 #include "kernels/bytes_neon.hpp"
 #include "kernels/panel_dot.hpp"
 #include "kernels/planes_dot.hpp"
+#include "kernels/plane_linear.hpp"
 #include "kernels/peak.hpp"
 #include "kernels/table.hpp"
 // clang-format on

@@ -105,13 +105,15 @@ def summary(found: Mapping[str, Results]) -> str:
     """For the README: what loses, then the best peer of each workload."""
     parts = []
     for suite, results in found.items():
-        parts += [f"**{suite}**, {one_line(results)}", headline_table(hardest(results.rows))]
+        parts.append(f"**{suite}**, {one_line(results)}")
+        if known := hardest(results.rows):
+            parts.append(headline_table(known))
+        else:
+            parts.append("No quality was measured beside these rows: they are in the results alone.")
         if lost := losses(results.rows):
             names = [f"{r.model} {r.workload} {r.runtime} {r.quantization} ({r.ratio:.2f} ×)"
                      for r in lost]  # fmt: skip
-            parts.append(
-                f"Slower than {len(lost)} peers at the same precision: {'; '.join(names)}."
-            )
+            parts.append(f"Slower at the same precision, {len(lost)} in all: {'; '.join(names)}.")
     return "\n\n".join(parts)
 
 

@@ -205,18 +205,10 @@ static void shared_tiles(const PlaneView& w, const QuantizedRows& x, size_t T, s
   if (t + 1 == T) shared_tile<Both, R, 1>(w, x, t, rg, e, out);
 }
 
+// Two tokens and more.
 template <bool Both>
-static void plane_linear_at(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
-                            size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
-  if (T == 1) {
-    constexpr size_t kStreams = 2;  // of each plane
-    const size_t apart = (last - first) / kStreams;
-    for (size_t rg = first; rg < first + apart; ++rg)
-      direct_tile<Both, kStreams, 1>(w, x, 0, rg, apart, e, out);
-    for (size_t rg = first + kStreams * apart; rg < last; ++rg)
-      direct_tile<Both, 1, 1>(w, x, 0, rg, 1, e, out);
-    return;
-  }
+static void several_tokens(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
+                           size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
   if (T < kPanelTokens) {
     size_t rg = first;
     for (; rg + 2 <= last; rg += 2) shared_tiles<Both, 2>(w, x, T, rg, e, out);
@@ -224,15 +216,6 @@ static void plane_linear_at(const PlaneView& w, const QuantizedRows& x, size_t T
     return;
   }
   panel_linear<Both>(w, x, T, first, last, e, out, scratch);
-}
-
-static void plane_linear(const PlaneView& w, Precision precision, const QuantizedRows& x, size_t T,
-                         size_t first, size_t last, const Epilogue& e, float* out,
-                         uint8_t* scratch) {
-  if (precision == Precision::int8)
-    plane_linear_at<true>(w, x, T, first, last, e, out, scratch);
-  else
-    plane_linear_at<false>(w, x, T, first, last, e, out, scratch);
 }
 
 }  // namespace lapwing::LAPWING_ISA

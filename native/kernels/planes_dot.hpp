@@ -196,18 +196,10 @@ static inline void panel_tiles(const PlaneView& w, const Panel& panel, const Qua
   if constexpr (S > 1) panel_tiles<Both, S / 2>(w, panel, x, t, T, rg, row_groups, e, out);
 }
 
+// Two tokens and more.
 template <bool Both>
-static void plane_linear_at(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
-                            size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
-  if (T == 1) {
-    constexpr size_t kStreams = 2;  // of each plane
-    const size_t apart = (last - first) / kStreams;
-    for (size_t rg = first; rg < first + apart; ++rg)
-      direct_tile<Both, kStreams, 1>(w, x, 0, rg, apart, e, out);
-    for (size_t rg = first + kStreams * apart; rg < last; ++rg)
-      direct_tile<Both, 1, 1>(w, x, 0, rg, 1, e, out);
-    return;
-  }
+static void several_tokens(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
+                           size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
   constexpr size_t kDirectTokens = 12;  // that of AVX2, where it was measured
   if (T < kDirectTokens) {
     for (size_t rg = first; rg < last; ++rg) {
@@ -229,15 +221,6 @@ static void plane_linear_at(const PlaneView& w, const QuantizedRows& x, size_t T
     fill_panel<Both>(w, rg, row_groups, panel);
     panel_tiles<Both, kPanelTokens>(w, panel, x, 0, T, rg, row_groups, e, out);
   }
-}
-
-static void plane_linear(const PlaneView& w, Precision precision, const QuantizedRows& x, size_t T,
-                         size_t first, size_t last, const Epilogue& e, float* out,
-                         uint8_t* scratch) {
-  if (precision == Precision::int8)
-    plane_linear_at<true>(w, x, T, first, last, e, out, scratch);
-  else
-    plane_linear_at<false>(w, x, T, first, last, e, out, scratch);
 }
 
 }  // namespace lapwing::LAPWING_ISA

@@ -8,6 +8,7 @@
 #include "kernels/bytes_vnni.hpp"
 #include "kernels/panel_dot.hpp"
 #include "kernels/planes_dot.hpp"
+#include "kernels/plane_linear.hpp"
 // clang-format on
 
 namespace lapwing {

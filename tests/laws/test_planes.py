@@ -13,7 +13,8 @@ from loading import needs_core
 
 from lapwing import backends
 from lapwing.backends.base import BadWeightError
-from lapwing.backends.reference import PlaneMatrix, ReferenceBackend
+from lapwing.backends.reference import ReferenceBackend
+from lapwing.backends.reference_arrays import PlaneMatrix
 from lapwing.quant import scheme
 from lapwing.quant.convert import narrow, to_f32
 

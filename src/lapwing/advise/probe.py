@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from lapwing import backends
 from lapwing.advise.slowdown import Measurements
 from lapwing.backends.base import Backend, Layout, Matrix
-from lapwing.backends.reference import PlaneMatrix, ReferenceBackend
+from lapwing.backends.reference import ReferenceBackend
+from lapwing.backends.reference_arrays import PlaneMatrix
 from lapwing.engine.passes import Passes
 from lapwing.engine.session import Session
 from lapwing.layers.ops import Ops

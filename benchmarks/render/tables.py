@@ -109,7 +109,7 @@ def summary(found: Mapping[str, Results]) -> str:
         if known := hardest(results.rows):
             parts.append(headline_table(known))
         else:
-            parts.append("No quality was measured beside these rows: they are in the results alone.")
+            parts.append("No quality was measured beside these rows: see the results.")
         if lost := losses(results.rows):
             names = [f"{r.model} {r.workload} {r.runtime} {r.quantization} ({r.ratio:.2f} ×)"
                      for r in lost]  # fmt: skip

@@ -61,16 +61,16 @@ def main() -> None:
             x = np.random.default_rng(T).standard_normal((T, K), np.float32)
             calls: dict[str, Callable[[], object]] = {
                 "int4": lambda x=x: _native.linear_planes(
-                    context, planes, x, "int4", None, None, None
+                    context, [planes], x, "int4", [None], None, None
                 ),
                 "int8": lambda x=x: _native.linear_planes(
-                    context, planes, x, "int8", None, None, None
+                    context, [planes], x, "int8", [None], None, None
                 ),
                 "BLAS f32": lambda x=x: x @ w.T,
             }
             for name, matrix in matrices.items():
                 calls[name] = lambda x=x, matrix=matrix: _native.linear_dense(
-                    context, matrix, x, None, None, None
+                    context, [matrix], x, [None], None, None
                 )
             for name, call in calls.items():
                 rate = N * K * T / seconds(call) / 1e9

@@ -136,6 +136,9 @@ class Session:
     def models(self, names: Sequence[str]) -> Iterator[Model]:
         """Those of a suite that were asked for, or all; the ones not at hand are skipped."""
         wanted = self.options.models or (QUICK_MODELS if self.options.quick else names)
+        for name in wanted:
+            if name not in names:
+                self.skip("model", f"this suite has {', '.join(names)}", model=name)
         for name in names:
             if name not in wanted:
                 continue

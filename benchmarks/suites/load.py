@@ -16,7 +16,7 @@ from lapwing.bench.measure.memory import Memory
 from lapwing.bench.measure.stats import Spread
 from lapwing.bench.peers.base import Facts, Peer, Precision, Unavailable
 
-MODELS = ("gpt2-124m", "qwen2.5-0.5b", "llama-3.2-1b", "minilm")
+MODELS = ("tales", "gpt2-124m", "qwen2.5-0.5b", "llama-3.2-1b", "minilm")
 PROMPT = 16
 
 

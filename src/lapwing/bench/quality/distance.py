@@ -18,15 +18,15 @@ def log_softmax(logits: NDArray[np.floating]) -> Doubles:
 
 
 def kl_of_rows(logp: Doubles, logq: Doubles) -> Doubles:
-    """KL(p ‖ q) = Σ p·(log p − log q) in nats, of each row of log-probabilities [T, V] → [T].
+    """KL(p ‖ q) = Σ p·(log p − log q) in nats, of each row of log-probabilities [..., V] → [...].
 
     Never below 0: what rounding would take there is 0.
     """
-    return np.maximum(np.einsum("tv,tv->t", np.exp(logp), logp - logq), 0.0)
+    return np.maximum(np.einsum("...v,...v->...", np.exp(logp), logp - logq), 0.0)
 
 
 def mean_kl(want: NDArray[np.floating], got: NDArray[np.floating]) -> float:
-    """KL(want ‖ got) of logits, in nats a token."""
+    """KL(want ‖ got) of logits [..., V], in nats a token."""
     return float(kl_of_rows(log_softmax(want), log_softmax(got)).mean())
 
 

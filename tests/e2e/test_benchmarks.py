@@ -37,8 +37,23 @@ def run(cache: Path, *args: str) -> str:
 
 def rows(tmp_path: Path, suite: str, *args: str) -> list[dict[str, Any]]:
     out = tmp_path / "results"
-    run(tmp_path / "cache", "benchmarks", "run", "--suite", suite, "--quick", "--rounds", "1", "--peers", "lapwing",
-        "--work", str(tmp_path / "work"), "--out", str(out), *args)  # fmt: skip
+    run(
+        tmp_path / "cache",
+        "benchmarks",
+        "run",
+        "--suite",
+        suite,
+        "--quick",
+        "--rounds",
+        "1",
+        "--peers",
+        "lapwing",
+        "--work",
+        str(tmp_path / "work"),
+        "--out",
+        str(out),
+        *args,
+    )
     lines = (out / f"{suite}.jsonl").read_text("utf-8").splitlines()
     return [told["row"] for told in map(json.loads, lines) if "row" in told]
 
@@ -63,13 +78,30 @@ def test_vectors_have_rows(tmp_path: Path) -> None:
 
 def test_a_model_that_is_no_part_of_a_suite_is_named(tmp_path: Path) -> None:
     out = tmp_path / "results"
-    run(tmp_path, "benchmarks", "run", "--suite", "embed", "--quick", "--rounds", "1", "--peers", "lapwing",
-        "--models", "tales", "--work", str(tmp_path / "work"), "--out", str(out))  # fmt: skip
+    run(
+        tmp_path,
+        "benchmarks",
+        "run",
+        "--suite",
+        "embed",
+        "--quick",
+        "--rounds",
+        "1",
+        "--peers",
+        "lapwing",
+        "--models",
+        "tales",
+        "--work",
+        str(tmp_path / "work"),
+        "--out",
+        str(out),
+    )
     assert "this suite has minilm" in (out / "embed.jsonl").read_text("utf-8")
 
 
 def test_rates_of_kernels(tmp_path: Path) -> None:
-    told = run(tmp_path, "benchmarks.kernels", "--rounds", "1", "-N", "16", "-K", "64",
-               "--tokens", "1,12")  # fmt: skip
+    told = run(
+        tmp_path, "benchmarks.kernels", "--rounds", "1", "-N", "16", "-K", "64", "--tokens", "1,12"
+    )
     for name in ("int4", "int8", "f32 nk", "f16 kn"):
         assert name in told

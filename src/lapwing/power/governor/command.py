@@ -1,0 +1,35 @@
+"""What the governor decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lapwing.power.governor.memory import Memory
+
+Qos = Literal["normal", "efficient", "background"]
+Stop = Literal["battery", "energy_budget"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the engine does until the next one.
+
+    duty: share of time that is worked, 0.1 to 1 (0: paused, at most 30 s). threads: None for as
+    many as are best here; else at most so many. precision: None for what the request wants. device:
+    None where there is no choice. admit: whether background work may begin or go on. shed: caches
+    are to shrink. stop: why running requests end. reasons: one short text for each thing that
+    acted, e.g. "71 °C". memory: for the next step's state.
+    """
+
+    duty: float
+    threads: int | None
+    qos: Qos
+    precision: Literal["int8", "int4"] | None
+    device: str | None
+    admit: bool
+    memory: Memory
+    shed: bool = False
+    stop: Stop | None = None
+    mode: str = "observe"
+    reasons: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ Work = Literal["prefill", "decode", "encode"]
 
 
 class Pacer(Protocol):
-    """Of one request. The engine calls it between passes; it may wait there, and it may be cut short.
+    """Of one request. The engine calls it between passes; it may wait there, and be cut short.
 
     With no pacer an engine runs as fast as it can.
     """

@@ -1,1 +1,1 @@
-"""Power and heat: `sensors` read the world and decide nothing."""
+"""Power and heat: `sensors` read the world and decide nothing; `governor` decides, unseeing."""

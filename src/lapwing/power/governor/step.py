@@ -1,0 +1,133 @@
+"""One decision: the least duty that any limit asks for, and what comes before pauses.
+
+Threads to where more gain little, the system's hint of efficiency and int4 cost fewer joules a
+token than pauses at full speed, so modes that save take them first.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lapwing.power.governor import admission, fan, modes, precision, pressure, temperature, watts
+from lapwing.power.governor.command import Command, Qos, Stop
+from lapwing.power.governor.memory import Memory
+from lapwing.power.governor.observation import Observation, PressureLevel
+from lapwing.power.governor.settings import Mode
+from lapwing.power.governor.state import State
+
+FLOOR_DUTY = 0.5  # below the battery's floor
+EMPTY = 0.05  # of the charge: running requests end
+COLLAPSE = 0.5  # token time over what it was, less 1: firmware has taken the clocks away
+INTERACTIVE_S = 2.0  # of a waiting user's request, without pauses
+INTERACTIVE_C = 5.0  # … while it is so far below the set-point
+SPENT = 0.8  # of an energy budget, from where on its request reads int4
+STALLED = 0.10  # of the time: caches shrink before anything swaps
+
+
+def step(state: State, dt: float) -> Command:
+    """Pure: the same state and dt (seconds) give the same command, and the memory to go on with."""
+    seen, memory, settings = state.seen, state.memory, state.settings
+    time_s = memory.time_s + dt
+    mode = modes.in_force(settings, seen)
+    limits: list[tuple[float, str]] = [(settings.power, f"power {100 * settings.power:.0f} %")]
+
+    quiet_c, fan_memory = fan.control(memory.fan, seen.fan_rpm, dt)
+    set_c = modes.set_point_c(mode, settings, seen, quiet_c)
+    duty, heat = _hold(memory, seen, set_c, dt)
+    limits.append((duty, "" if seen.temperature_c is None else f"{seen.temperature_c:.0f} °C"))
+
+    level: PressureLevel | None = seen.thermal_pressure if _acts(mode) else None
+    duty, pressed = pressure.control(memory.pressed, level, dt)
+    limits.append((duty, f"thermal pressure {seen.thermal_pressure}"))
+    duty, collapsed = pressure.control(memory.collapsed, _collapse(mode, seen), dt)
+    limits.append((duty, "tokens have become slower"))
+
+    draw = memory.draw
+    if settings.max_watts is not None:
+        duty, draw = watts.control(draw, seen.watts, settings.max_watts, memory.duty, dt)
+        limits.append((duty, f"{seen.watts:.1f} W" if seen.watts is not None else "watts"))
+
+    chosen, switching = precision.control(
+        memory.switching, seen.on_battery, seen.charge, time_s, dt
+    )
+    why_not, waiting = admission.control(memory.waiting, seen, dt)
+    bits, stop, reasons = _battery_and_budget(mode, state, chosen)
+    if seen.on_battery and seen.charge is not None and seen.charge < settings.battery_floor:
+        limits.append((FLOOR_DUTY, f"battery {100 * seen.charge:.0f} %"))
+        why_not = why_not or f"battery {100 * seen.charge:.0f} %"
+
+    duty = min(limit for limit, _ in limits)
+    if duty > 0.0 and _exempt(seen, set_c):
+        duty = 1.0
+    reasons += [why for limit, why in limits if limit < 1.0 and limit == duty and why]
+    saves = mode in ("quiet", "battery", "background")
+    qos: Qos = "background" if mode == "background" else "efficient" if saves else "normal"
+    return Command(
+        duty=duty,
+        threads=state.knee_threads if saves else None,
+        qos=qos,
+        precision=bits,
+        device=None,
+        admit=why_not is None,
+        memory=Memory(time_s, duty, heat, pressed, collapsed, draw, fan_memory, switching, waiting),
+        shed=seen.memory_pressure is not None and seen.memory_pressure >= STALLED,
+        stop=stop,
+        mode=mode,
+        reasons=tuple(reasons),
+    )
+
+
+def _acts(mode: Mode) -> bool:
+    """Whether the mode holds heat by itself, without a limit of the user's."""
+    return mode not in ("observe", "performance")
+
+
+def _hold(
+    memory: Memory, seen: Observation, set_c: float | None, dt: float
+) -> tuple[float, temperature.Heat]:
+    """PI to the set-point; without one only the guard near the critical temperature."""
+    if set_c is not None:
+        return temperature.control(memory.heat, seen.temperature_c, set_c, seen.critical_c, dt)
+    if seen.critical_c is not None:
+        return temperature.guard(memory.heat, seen.temperature_c, seen.critical_c, dt)
+    return 1.0, temperature.Heat()
+
+
+def _collapse(mode: Mode, seen: Observation) -> PressureLevel | None:
+    """Token times as a level of pressure: modes that hold heat act early, others on collapse."""
+    if seen.slowdown is None:
+        return None
+    has_other = seen.temperature_c is not None or seen.thermal_pressure is not None
+    limit = COLLAPSE if has_other or not _acts(mode) else 0.15
+    return "heavy" if seen.slowdown >= limit else "nominal"
+
+
+def _exempt(seen: Observation, set_c: float | None) -> bool:
+    """Somebody waits for the first words, and heat is far."""
+    if seen.interactive_s is None or seen.interactive_s > INTERACTIVE_S:
+        return False
+    return set_c is None or seen.temperature_c is None or seen.temperature_c < set_c - INTERACTIVE_C
+
+
+def _battery_and_budget(
+    mode: Mode, state: State, by_charge: precision.Precision
+) -> tuple[Literal["int8", "int4"] | None, Stop | None, list[str]]:
+    """Precision, end of running requests, and why."""
+    seen, settings = state.seen, state.settings
+    bits: Literal["int8", "int4"] | None = None
+    stop: Stop | None = None
+    reasons: list[str] = []
+    low = seen.on_battery and seen.charge is not None and seen.charge < settings.battery_floor
+    if settings.switch_at != "never" and (low or (mode == "battery" and by_charge == "int4")):
+        bits = "int4"
+        reasons.append("int4: battery" + ("" if seen.charge is None else f" {seen.charge:.0%}"))
+    if seen.on_battery and seen.charge is not None and seen.charge < EMPTY and _acts(mode):
+        stop = "battery"
+    if settings.energy_budget_j is not None and seen.joules is not None:
+        spent = seen.joules / settings.energy_budget_j
+        if spent >= 1.0:
+            stop = "energy_budget"
+        elif spent >= SPENT and settings.switch_at != "never" and bits is None:
+            bits = "int4"
+            reasons.append(f"int4: {spent:.0%} of the energy budget")
+    return bits, stop, reasons

@@ -1,1 +1,0 @@
-"""Between sensors, governor and engine: who watches, who pauses, who tells the system."""

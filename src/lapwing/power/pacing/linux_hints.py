@@ -8,9 +8,12 @@ everyone comes back (SCHED_IDLE: no more than from a niceness). With autogroup, 
 against what runs in the same session alone.
 
 The profile slows all of the machine, so `background` does not hold it: others are not to notice,
-and no job is admitted while the system saves power, so it would stop itself. Facts: man 7 sched, man 2 setpriority; upower.pages.freedesktop.org/power-profiles-daemon (a hold
-ends with its caller's connection). `powerprofilesctl launch` would hold it, too, but says nothing
-when it fails, which it does wherever a virtual environment's Python comes first (pyenv issue 3200).
+and no job is admitted while the system saves power, so it would stop itself. `powerprofilesctl
+launch` would hold it, too, but says nothing when it fails, which it does wherever another Python
+than the system's comes first (pyenv issue 3200).
+
+Facts: man 7 sched, man 2 setpriority; upower.pages.freedesktop.org/power-profiles-daemon: a hold
+ends with its caller's connection.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from lapwing.cli.governing import describe
 from lapwing.cli.loading import at_work
 from lapwing.cli.terminal import DIM, counted, say, styled, write
 from lapwing.units import format_bytes, format_rate, format_seconds
@@ -61,7 +62,12 @@ def _unveiled(stream: TextStream, before: str, bar: LoadingBar | None) -> Iterat
 
 def say_how_it_went(result: GenerationResult, model: Model) -> None:
     """Tokens, speed, memory, and what was at work, on standard error."""
-    parts = [_closing_line(result), *_precisions(result, model.dtype), at_work(model)]
+    parts = [
+        _closing_line(result),
+        *_precisions(result, model.dtype),
+        *describe(result),
+        at_work(model),
+    ]
     say(styled(" · ".join(parts), DIM, sys.stderr))
 
 
@@ -83,6 +89,9 @@ def _closing_line(result: GenerationResult) -> str:
 def _precisions(result: GenerationResult, dtype: str) -> list[str]:
     """Of an answer that was not all made at the model's own."""
     switches = [switch for switch in result.precision_switches if switch.token]
+    if len(switches) == 1:
+        before = "int4" if switches[0].dtype == "int8" else "int8"
+        return [f"{before} until token {switches[0].token}, then {switches[0].dtype}"]
     if switches:
-        return [f"int4 until token {switches[0].token}, then {switches[0].dtype}"]
+        return [f"{len(switches)} changes of precision, last {switches[-1].dtype}"]
     return [] if result.dtype == dtype else [f"{result.dtype} throughout"]

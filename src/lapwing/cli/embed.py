@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lapwing.cli import options
+from lapwing.cli.governing import Governing
 from lapwing.cli.loading import at_work, at_work_json, loaded
 from lapwing.cli.main import INTERRUPTED
 from lapwing.cli.progress import TextsBar
@@ -88,13 +89,18 @@ def command(
     revision: options.Revision = None,
     load: options.Load = "auto",
     no_store: options.NoStore = False,
+    profile: options.Profile = None,
+    power: options.Power = 100,
+    max_temp: options.MaxTemp = None,
+    max_watts: options.MaxWatts = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Turn texts into vectors.
 
     Row i of OUT belongs to text i. What Ctrl-C or a crash leaves is whole, and goes on with
-    --resume: OUT.meta.json beside it says how far it is.
+    --resume: OUT.meta.json beside it says how far it is. With --profile background it works while
+    the machine is plugged in, cool and free, and waits while it is not.
     """
     from lapwing.jobs.embed_file import EmbedSettings, check_output, embed_file
 
@@ -106,12 +112,20 @@ def command(
         raise RequestError("--resume and --force are about a file: give one with -o.")
     elif json and text is None:
         raise RequestError("--json prints a report where the vectors go: give a file with -o.")
+    governing = Governing(profile, power, max_temp, max_watts).checked()
     stream = io.BytesIO() if json else sys.stdout.buffer
     seen = not quiet and (target is not None or not sys.stdout.isatty())
     with (
         _open(source, text, format, column) as texts,
         loaded(
-            model, dtype, threads, revision, load=load, store=not no_store, quiet=quiet
+            model,
+            dtype,
+            threads,
+            revision,
+            load=load,
+            store=not no_store,
+            governing=governing,
+            quiet=quiet,
         ) as encoder,
     ):
         settings = EmbedSettings(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lapwing.cli.progress import LoadingBar
 from lapwing.cli.terminal import counted
@@ -24,6 +24,7 @@ def loaded(
     load: str,
     store: bool,
     rising: bool = False,
+    governing: Mapping[str, Any] | None = None,
     bar: LoadingBar | None = None,
     quiet: bool,
 ) -> Iterator[Model]:
@@ -52,6 +53,7 @@ def loaded(
             store=store,
             rising=rising,
             on_progress=bar or own,
+            **(governing or {}),
         )
     with model:
         yield model

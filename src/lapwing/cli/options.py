@@ -94,6 +94,62 @@ Column = Annotated[
     ),
 ]
 
+# The governor. None: as LAPWING_PROFILE and Settings have it.
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="MODE",
+        help="observe, performance, balanced, quiet, battery, background, or auto: battery's while "
+        "on battery.  [default: LAPWING_PROFILE, or observe]",
+        show_default=False,
+    ),
+]
+Power = Annotated[
+    float,
+    typer.Option(
+        "--power", metavar="PERCENT", help="Work so much of the time, 1 to 100; pause the rest."
+    ),
+]
+MaxTemp = Annotated[
+    float | None,
+    typer.Option(
+        "--max-temp", metavar="°C", help="Pause to stay below.  [default: none]", show_default=False
+    ),
+]
+MaxWatts = Annotated[
+    float | None,
+    typer.Option(
+        "--max-watts", metavar="W", help="Pause to stay below.  [default: none]", show_default=False
+    ),
+]
+EnergyBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--energy-budget",
+        metavar="J",
+        help="Joules of one answer, where they can be measured: then it ends.  [default: none]",
+        show_default=False,
+    ),
+]
+BatteryFloor = Annotated[
+    float | None,
+    typer.Option(
+        "--battery-floor",
+        metavar="PERCENT",
+        help="Of the charge, below which work is halved.  [default: 15]",
+        show_default=False,
+    ),
+]
+SwitchPrecision = Annotated[
+    str,
+    typer.Option(
+        "--switch-precision",
+        metavar="WHERE",
+        help="Where int8 may become int4 to save the battery: request, token, or never.",
+    ),
+]
+
 # How an answer is made. None: as GenerationRequest has it.
 MaxTokens = Annotated[
     int | None,

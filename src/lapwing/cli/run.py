@@ -11,6 +11,7 @@ import typer
 from lapwing.cli import options
 from lapwing.cli.answer import drain, print_stream, say_how_it_went
 from lapwing.cli.conversation import converse, opening
+from lapwing.cli.governing import Governing, introduce_battery
 from lapwing.cli.loading import loaded
 from lapwing.cli.main import INTERRUPTED
 from lapwing.cli.progress import LoadingBar
@@ -79,6 +80,13 @@ def command(
             help="Begin at int4, and go on at int8 as soon as what that takes has been read.",
         ),
     ] = False,
+    profile: options.Profile = None,
+    power: options.Power = 100,
+    max_temp: options.MaxTemp = None,
+    max_watts: options.MaxWatts = None,
+    energy_budget: options.EnergyBudget = None,
+    battery_floor: options.BatteryFloor = None,
+    switch_precision: options.SwitchPrecision = "request",
     json: options.Json = False,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="Print the text and nothing else.")
@@ -112,6 +120,9 @@ def command(
     }
     wishes = {name: value for name, value in asked.items() if value is not None}
     GenerationRequest.of(wishes)  # a mistake is told before a model is loaded
+    governing = Governing(
+        profile, power, max_temp, max_watts, energy_budget, battery_floor, switch_precision
+    ).checked()
     if chat:
         _check_template(model, revision, quiet=quiet)
     with (
@@ -124,6 +135,7 @@ def command(
             load=load,
             store=not no_store,
             rising=rising,
+            governing=governing,
             bar=bar,
             quiet=quiet,
         ) as network,
@@ -145,6 +157,7 @@ def command(
             print_json(_report(model, network, result))
         elif not quiet:
             say_how_it_went(result, network)
+            introduce_battery(network, result)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
     if result.backend != "reference" and not quiet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from lapwing.backends.base import Floats
 from lapwing.engine.logprobs import Spell, token_logprob
@@ -20,13 +21,16 @@ from lapwing.engine.sampling import Sampler
 from lapwing.text.stream import StopStrings, StreamDecoder
 
 Clock = Callable[[], float]
+Border = Literal["request", "token"]
+# The precision that the governor wants of what follows a border, and why; None: it may not say.
+Govern = Callable[[Border], tuple[str, str] | None]
 
 
 class Answer:
     """The continuation of one prompt. `pending` are the tokens whose logits it waits for.
 
     eos: what ends it besides the request's own tokens. spell: a token's text. rise: the precision
-    of the next pass, where that rises while weights are being read.
+    of the next pass, where that rises while weights are being read. govern: see Govern.
     """
 
     def __init__(
@@ -40,13 +44,15 @@ class Answer:
         spell: Spell,
         precision: str,
         rise: Callable[[], str] | None = None,
+        govern: Govern | None = None,
         describe: Callable[..., GenerationResult],
         started_s: float,
         clock: Clock = time.perf_counter,
     ) -> None:
         self.prompt, self.pending, self.precision = prompt, prompt, precision
         self.capacity = len(prompt) + max_tokens
-        self._rise, self._switches = rise, list[PrecisionSwitch]()
+        self._rise, self._govern = rise, govern
+        self._switches = list[PrecisionSwitch]()
         self.finished = False
         self._request, self._max_tokens = request, max_tokens
         self._ends = request.stop_token_ids | (frozenset() if request.ignore_eos else eos)
@@ -67,13 +73,21 @@ class Answer:
 
     def switch(self, precision: str, reason: str) -> None:
         """Passes from the next token on read the weights this way; what is cached stays."""
-        self._rise = None
+        self._rise = self._govern = None
         self._switch(precision, reason)
 
     def settle(self) -> None:
         """Before a pass: takes the precision that is to be had now."""
         if self._rise is not None:
             self._switch(self._rise(), "refine planes have been read")
+        elif self._tokens:
+            self._ask("token")
+
+    def _ask(self, border: Border) -> None:
+        wanted = None if self._govern is None else self._govern(border)
+        if wanted is not None and wanted[0] != self.precision:
+            self.precision = wanted[0]
+            self._switches.append(PrecisionSwitch(len(self._tokens), *wanted))
 
     def _switch(self, precision: str, reason: str) -> None:
         if precision != self.precision:
@@ -84,6 +98,8 @@ class Answer:
     def begin(self, pending: Sequence[int]) -> None:
         """Its first pass is about to run, over the part of the prompt that no cache holds."""
         self.pending, self._prefill_tokens = pending, len(pending)
+        if self._rise is None:
+            self._ask("request")
         self._prefill_began_s = self._clock()
 
     def take(self, logits: Floats) -> list[StreamChunk]:
@@ -108,6 +124,15 @@ class Answer:
         if len(self._tokens) == self._max_tokens:
             return self._finish("length", chunks)
         return chunks
+
+    def end(self, reason: FinishReason) -> list[StreamChunk]:
+        """Before its time → the text that was held back."""
+        return self._finish(reason, [])
+
+    @property
+    def length(self) -> int:
+        """Tokens so far."""
+        return len(self._tokens)
 
     def _finish(
         self, reason: FinishReason, chunks: list[StreamChunk], *, cut: bool = False

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lapwing.backends.base import Floats
-from lapwing.engine.answer import Answer
+from lapwing.engine.answer import Answer, Border
 from lapwing.engine.checks import whole
 from lapwing.engine.generate import TextStream, decode
 from lapwing.engine.inputs import Rows, checked_ids, whole_numbers
@@ -25,6 +25,7 @@ from lapwing.engine.session import Session
 from lapwing.errors import RequestError
 from lapwing.layers.kv_cache import CacheShape, KVCache
 from lapwing.models.base import LanguageModel
+from lapwing.power.pacing.request import PacedRequest
 from lapwing.text.chat import ChatTemplate, checked_variables
 
 # A turn ends by itself; a model that never ends one must not fill its context.
@@ -47,7 +48,7 @@ class CausalModel(Model):
     def __init__(self, loaded: Loaded, network: LanguageModel, eos: frozenset[int]) -> None:
         super().__init__(loaded, network.config)
         self._network, self._eos = network, eos
-        self._passes = Passes(network, loaded.backend)
+        self._passes = Passes(network, loaded.backend, loaded.pacer)
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
@@ -163,8 +164,9 @@ class CausalModel(Model):
 
     def stream(self, prompt: str | Ids, **arguments: Any) -> TextStream:
         """As `generate`, piece by piece; `.result` of the stream is the answer so far."""
-        answer = self._answer(prompt, arguments, time.perf_counter())
-        return TextStream(answer, self._session(answer), self._precision)
+        request = self.governor.request(interactive=True)
+        answer = self._answer(prompt, arguments, request, time.perf_counter())
+        return TextStream(answer, self._session(answer), request, self._precision)
 
     def batch_generate(
         self,
@@ -184,9 +186,11 @@ class CausalModel(Model):
         """
         started_s = time.perf_counter()
         batch_size = whole("batch_size", batch_size, 1)
-        answers = self._answers(prompts, arguments, common, started_s)
+        request = self.governor.request(interactive=False)
+        answers = self._answers(prompts, arguments, common, request, started_s)
         index = {answer: i for i, answer in enumerate(answers)}
-        for answer, _ in decode(((each, self._session(each)) for each in answers), batch_size):
+        turns = ((each, self._session(each)) for each in answers)
+        for answer, _ in decode(turns, request, batch_size):
             if answer.finished and on_result is not None:
                 on_result(index[answer], answer.result)
         return [answer.result for answer in answers]
@@ -196,6 +200,7 @@ class CausalModel(Model):
         prompts: Iterable[str | Ids],
         arguments: Sequence[Mapping[str, Any]] | None,
         common: Mapping[str, Any],
+        request: PacedRequest,
         started_s: float,
     ) -> list[Answer]:
         if isinstance(prompts, (str, bytes)) or not isinstance(prompts, Iterable):
@@ -211,12 +216,18 @@ class CausalModel(Model):
         for i, (prompt, each) in enumerate(zip(prompts, own, strict=True)):
             try:
                 merged = {**canonical(common), **canonical(each)}
-                answers.append(self._answer(prompt, merged, started_s))
+                answers.append(self._answer(prompt, merged, request, started_s))
             except RequestError as error:
                 raise RequestError(f"prompts[{i}]: {error}") from None
         return answers
 
-    def _answer(self, prompt: str | Ids, arguments: dict[str, Any], started_s: float) -> Answer:
+    def _answer(
+        self,
+        prompt: str | Ids,
+        arguments: dict[str, Any],
+        paced: PacedRequest,
+        started_s: float,
+    ) -> Answer:
         """What was asked, checked; nothing is computed yet."""
         request = GenerationRequest.of(arguments)
         self._check_open()
@@ -241,16 +252,39 @@ class CausalModel(Model):
             spell=spelling(self.tokenizer) if has_text else no_spelling,
             precision=precision,
             rise=self._rise if request.dtype is None else None,
-            describe=self._describe,
+            govern=self._governed if request.dtype is None else None,
+            describe=partial(self._describe, paced),
             started_s=started_s,
         )
+
+    def _governed(self, border: Border) -> tuple[str, str] | None:
+        """The governor's precision and its reason, where it may choose one at this border."""
+        governor = self.governor
+        wanted, switch_at = governor.command.precision, governor.settings.switch_at
+        if switch_at == "never" or (border == "token" and switch_at == "request"):
+            return None
+        if wanted is None or wanted not in self.precisions:
+            return self.dtype, "the governor asks for nothing else"
+        return wanted, ", ".join(governor.command.reasons)
 
     def _session(self, answer: Answer) -> Session:
         return Session(self._passes, self._loaded().kv_cache(answer.capacity))
 
-    def _describe(self, **values: Any) -> GenerationResult:
+    def _describe(self, paced: PacedRequest, **values: Any) -> GenerationResult:
         values["timings"] = replace(values["timings"], load_s=self.load_s)
-        return GenerationResult(**values, backend=self.backend, isa=self.isa, threads=self.threads)
+        use = paced.use
+        return GenerationResult(
+            **values,
+            backend=self.backend,
+            isa=self.isa,
+            threads=self.threads,
+            duty=use.duty,
+            energy_j=use.energy_j,
+            energy_scope=use.energy_scope,
+            power_source=use.power_source,
+            governor=list(use.acted),
+            unknown=dict(use.unknown),
+        )
 
     def _begin_of_text(self) -> list[int]:
         bos = self._checkpoint.config.get("bos_token_id")
@@ -338,16 +372,17 @@ class CausalModel(Model):
             wishes["max_tokens"] = min(DEFAULT_CHAT_TOKENS, room)
         if not request.ignore_eos:
             wishes["stop_token_ids"] = request.stop_token_ids | self._ends_of_turn
-        answer = self._answer(ids, wishes, started_s)
+        paced = self.governor.request(interactive=True)
+        answer = self._answer(ids, wishes, paced, started_s)
         if cache is None:
-            return TextStream(answer, self._session(answer), self._precision)
+            return TextStream(answer, self._session(answer), paced, self._precision)
         self._check_cache(cache)
         if answer.capacity > cache.capacity:
             raise RequestError(
                 f"cache: the conversation ({len(ids)} tokens) and its answer "
                 f"({answer.capacity - len(ids)}) exceed its {cache.capacity} positions"
             )
-        return TextStream(answer, Session(self._passes, cache), self._precision)
+        return TextStream(answer, Session(self._passes, cache), paced, self._precision)
 
     @property
     def _ends_of_turn(self) -> frozenset[int]:

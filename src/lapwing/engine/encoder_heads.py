@@ -31,7 +31,7 @@ class HeadedEncoder(Model):
     def __init__(self, loaded: Loaded, network: Encoder) -> None:
         super().__init__(loaded, network.config)
         self._network = network
-        self._passes = EncoderPasses(network, loaded.backend)
+        self._passes = EncoderPasses(network, loaded.backend, loaded.pacer)
         masked, labelled = network.masked_head is not None, network.label_head is not None
         self.verbs = (
             "embed",

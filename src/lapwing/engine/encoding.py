@@ -12,6 +12,7 @@ from lapwing.engine.recorded import RecordedPasses
 from lapwing.errors import RequestError
 from lapwing.layers.step import EncoderPass, packed
 from lapwing.models.base import Encoder, EncoderConfig
+from lapwing.power.pacing.pacer import Pacer
 
 # Activations of one pass, all live at once: in a laptop's last-level cache, with room for weights.
 PASS_BYTES = 4 << 20
@@ -49,8 +50,9 @@ def batch_limit(batch_size: int | str) -> int | None:
 class EncoderPasses:
     """Of one loaded encoder."""
 
-    def __init__(self, network: Encoder, backend: Backend) -> None:
+    def __init__(self, network: Encoder, backend: Backend, pacer: Pacer | None = None) -> None:
         self._network, self._recorded = network, RecordedPasses(backend)
+        self.pacer = Pacer() if pacer is None else pacer
 
     def forget(self) -> None:
         """Before weights are given up: no pass that was recorded holds on to them."""
@@ -68,7 +70,10 @@ class EncoderPasses:
                 precision=precision,
                 token_types=packed([sequences.type_ids[i] for i in group]),
             )
-            yield group, self._hidden(step), step
+            with self.pacer.piece():
+                h = self._hidden(step)
+            self.pacer.made(len(group), step.precision)
+            yield group, h, step
 
     def _hidden(self, step: EncoderPass) -> Floats:
         numbers = (step.ids, step.positions, step.token_types)

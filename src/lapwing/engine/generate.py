@@ -8,16 +8,30 @@ from itertools import islice
 from lapwing.engine.answer import Answer
 from lapwing.engine.result import GenerationResult, StreamChunk
 from lapwing.engine.session import Session
+from lapwing.power.pacing.request import PacedRequest
 
 Turn = tuple[Answer, Session]  # an answer, and the timeline that it goes on on
 
 
-def decode(turns: Iterable[Turn], at_once: int = 1) -> Iterator[tuple[Answer, list[StreamChunk]]]:
+def decode(
+    turns: Iterable[Turn], request: PacedRequest, at_once: int = 1
+) -> Iterator[tuple[Answer, list[StreamChunk]]]:
     """Each answer after each of its tokens, with the pieces of text that the token completed.
 
     `at_once` answers of one model go on together: their prompts and tokens share passes. One that
-    is finished leaves, and the next turn is taken. An answer is the same in any company.
+    is finished leaves, and the next turn is taken. An answer is the same in any company. The
+    governor may end them all through the request.
     """
+    request.open()
+    try:
+        yield from _decode(turns, request, at_once)
+    finally:
+        request.close()
+
+
+def _decode(
+    turns: Iterable[Turn], request: PacedRequest, at_once: int
+) -> Iterator[tuple[Answer, list[StreamChunk]]]:
     waiting = iter(turns)
     live: list[Turn] = []
     while True:
@@ -26,18 +40,26 @@ def decode(turns: Iterable[Turn], at_once: int = 1) -> Iterator[tuple[Answer, li
             live.append((answer, session))
         if not live:
             return
+        if request.stop is not None:  # those that wait begin, and end, in their turn
+            for answer, _ in live:
+                yield answer, answer.end(request.stop)
+            live = []
+            continue
         for answer, _ in live:
             answer.settle()
         for precision in sorted({answer.precision for answer, _ in live}):
             group = [turn for turn in live if turn[0].precision == precision]
-            rows = group[0][1].passes.run(
-                [answer.pending for answer, _ in group],
-                [session.cache for _, session in group],
-                precision,
-                last_only=True,
-            )
-            for (answer, _), logits in zip(group, rows, strict=True):
-                yield answer, answer.take(logits[0])
+            passes = group[0][1].passes
+            pending = [answer.pending for answer, _ in group]
+            caches = [session.cache for _, session in group]
+            rows = passes.run(pending, caches, precision, last_only=True)
+            alone = len(pending) == 1 and len(pending[0]) == 1
+            taken = [
+                (answer, answer.take(logits[0]))
+                for (answer, _), logits in zip(group, rows, strict=True)
+            ]
+            passes.pacer.made(len(group), precision, caches[0].length if alone else None)
+            yield from taken
         live = [turn for turn in live if not turn[0].finished]
 
 
@@ -47,10 +69,17 @@ class TextStream:
     Dropping it, or an exception in the loop that consumes it, ends the answer: nothing runs ahead.
     """
 
-    def __init__(self, answer: Answer, session: Session, checked: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        session: Session,
+        request: PacedRequest,
+        checked: Callable[[str], str],
+    ) -> None:
         """checked: a dtype by any of its names → a precision that the model serves."""
-        self._answer, self._checked = answer, checked
-        self._chunks = (chunk for _, chunks in decode([(answer, session)]) for chunk in chunks)
+        self._answer, self._checked, self._request = answer, checked, request
+        turns = decode([(answer, session)], request)
+        self._chunks = (chunk for _, chunks in turns for chunk in chunks)
 
     def __iter__(self) -> Iterator[StreamChunk]:
         return self
@@ -65,6 +94,10 @@ class TextStream:
         serve.
         """
         self._answer.switch(self._checked(dtype), reason)
+
+    def cancel(self) -> None:
+        """From any thread: ends the answer at its next token, and a pause before it at once."""
+        self._request.cancel()
 
     @property
     def token_times_s(self) -> tuple[float, ...]:

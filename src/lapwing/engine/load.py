@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from lapwing import backends
@@ -16,13 +17,15 @@ from lapwing.engine.model import Loaded, Model
 from lapwing.engine.opening import LOADS, Wishes, open_model, open_unread
 from lapwing.engine.pack import Progress
 from lapwing.engine.request import canonical
-from lapwing.engine.threads import create_backend
+from lapwing.engine.threads import create_backend, knee_threads
 from lapwing.errors import BackendError, ConfigError, RequestError
 from lapwing.layers.ops import Ops
 from lapwing.layers.sharing import SharedWeights
 from lapwing.models.base import LanguageModel
 from lapwing.models.registry import build
 from lapwing.models.sentence import SentenceEncoder
+from lapwing.power.pacing.pacer import Pacer
+from lapwing.power.pacing.wishes import settings_of
 from lapwing.quant.recipe import Recipe
 from lapwing.text.eos import eos_token_ids
 from lapwing.text.tokenizer import open_in_background
@@ -45,6 +48,13 @@ def load(
     rising: bool = False,
     on_progress: Progress | None = None,
     shared: SharedWeights | None = None,
+    profile: str | None = None,
+    power: float = 100,
+    max_temp: float | None = None,
+    max_watts: float | None = None,
+    energy_budget: float | None = None,
+    battery_floor: float | None = None,
+    switch_precision: str = "request",
     **spelled: Any,
 ) -> Model:
     """Loads a model: a Hugging Face directory, a hub id (`org/name`, `org/name@revision`), `tales`.
@@ -66,7 +76,13 @@ def load(
     - auto: mapped where the store is small or in the system's memory, else progressive; without
       one, eager.
     on_progress is called with bytes done and bytes in all, perhaps from that thread. shared: with
-    other models, see `load_shared`. Raises
+    other models, see `load_shared`.
+
+    The rest is for the governor (docs/power.md; `model.governor`). profile: observe, performance,
+    balanced, quiet, battery, background, or auto: battery's while on battery; None: LAPWING_PROFILE
+    or observe. Limits: power, percent of the time that is worked; max_temp in °C; max_watts;
+    energy_budget, joules of a request; battery_floor, a share of the charge. switch_precision:
+    where int8 may become int4 by itself, at a request, at a token, or never. Raises
     ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, BackendError or RequestError.
     """
     began_s = time.perf_counter()
@@ -87,6 +103,15 @@ def load(
         raise RequestError("rising: goes from int4 to int8, so it needs dtype int8 and both planes")
     if rising and load not in ("auto", "progressive"):
         raise RequestError(f"rising: happens in a progressive load (or auto); got load {load!r}")
+    settings = settings_of(
+        profile,
+        power=power,
+        max_temp=max_temp,
+        max_watts=max_watts,
+        energy_budget=energy_budget,
+        battery_floor=battery_floor,
+        switch_precision=switch_precision,
+    )
     backend = create_backend(threads)
     wishes = Wishes("progressive" if rising and load == "auto" else load, store, planes)
     if planes == "base" and recipe.refine_linears:
@@ -123,6 +148,7 @@ def load(
         load_s=time.perf_counter() - began_s,
         load=opened.mode,
         loading=loading,
+        pacer=Pacer(settings, model=str(name_or_path), knee=partial(knee_threads, backend)),
     )
     if isinstance(network, SentenceEncoder):
         return EncoderModel(loaded, network.network, network.sentence)

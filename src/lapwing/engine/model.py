@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike
 
 from lapwing.backends.base import Backend, Floats
 from lapwing.backends.machine import trim_heap
+from lapwing.engine.acting import bind
 from lapwing.engine.layers import LayerHandle, layers_of, outside_of
 from lapwing.errors import RequestError
 from lapwing.layers.parameter import Parameter
 from lapwing.models.base import ModelConfig
+from lapwing.power.pacing.pacer import Pacer
 from lapwing.quant.recipe import MIXED, Recipe, parse_dtype
 from lapwing.weights.checkpoint import Checkpoint
 from lapwing.weights.fingerprint import fingerprint
@@ -55,6 +57,7 @@ class Loaded:
     load_s: float
     load: str
     loading: Loading | None
+    pacer: Pacer
 
 
 class Model:
@@ -77,6 +80,8 @@ class Model:
         self.load_s = loaded.load_s
         self.load, self.loading = loaded.load, loaded.loading
         self.device = "cpu"
+        self.governor = loaded.pacer
+        bind(loaded.pacer, self)
 
     # What was chosen.
 
@@ -122,14 +127,16 @@ class Model:
 
     @threads.setter
     def threads(self, threads: int) -> None:
-        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
-            raise RequestError(f"threads: expected a number from 1 to 1024, got {threads!r}")
-        self._backend.threads = threads
+        self._backend.threads = _checked_threads(threads)
 
     @property
     def prefill_threads(self) -> int:
-        """Those of a pass of more tokens."""
+        """Those of a pass of more tokens; set behind `threads`, which sets both."""
         return self._backend.prefill_threads
+
+    @prefill_threads.setter
+    def prefill_threads(self, threads: int) -> None:
+        self._backend.prefill_threads = _checked_threads(threads)
 
     @property
     def context_length(self) -> int:
@@ -339,11 +346,21 @@ class Model:
     def _forget_passes(self) -> None:
         """Before weights are given up: what was recorded must not hold on to them."""
 
+    def shrink(self) -> None:
+        """Gives back memory that can be had again: recorded passes, and what the heap keeps.
+
+        Weights and caches of running answers stay. The governor does it where the system's memory
+        is under pressure.
+        """
+        self._forget_passes()
+        trim_heap()
+
     def close(self) -> None:
         """Frees weights and unmaps files; a second call does nothing."""
         if not self._open:
             return
         self._open = False
+        self.governor.close()
         if self.loading is not None:
             self.loading.stop()
         original = self.__dict__.get("_original")
@@ -365,3 +382,9 @@ class Model:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _checked_threads(threads: int) -> int:
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
+        raise RequestError(f"threads: expected a number from 1 to 1024, got {threads!r}")
+    return threads

@@ -11,6 +11,7 @@ from lapwing.engine.recorded import RecordedPasses
 from lapwing.layers.kv_cache import KVCache
 from lapwing.layers.step import Step
 from lapwing.models.base import LanguageModel
+from lapwing.power.pacing.pacer import Pacer
 
 # Tokens of one pass: bounds the memory of activations and the time between two chances to stop.
 CHUNK_TOKENS = 256
@@ -20,8 +21,11 @@ MOST_VARIANTS = 64  # that are remembered
 class Passes:
     """Of one loaded model, by several sessions at once."""
 
-    def __init__(self, network: LanguageModel, backend: Backend) -> None:
+    def __init__(
+        self, network: LanguageModel, backend: Backend, pacer: Pacer | None = None
+    ) -> None:
         self.network, self._backend = network, backend
+        self.pacer = Pacer() if pacer is None else pacer
         self._recorded = RecordedPasses(backend)
         self._variants: dict[tuple[int, ...], Hashable] = {}  # by the capacities of caches
 
@@ -39,37 +43,50 @@ class Passes:
     ) -> list[Floats]:
         """Appends each sequence to its cache → logits of each, [L, V], or [1, V] with `last_only`.
 
-        Works in passes of at most CHUNK_TOKENS, packed over sequences; how they are cut changes no
-        bit.
+        Works in passes of at most CHUNK_TOKENS, packed over sequences, with the pacer's pauses
+        between them; how they are cut changes no bit.
         """
         lengths = [len(ids) for ids in sequences]
-        if last_only and 0 < sum(lengths) <= CHUNK_TOKENS and all(lengths):
-            logits = self._last_logits(sequences, caches, precision)
+        most = min(CHUNK_TOKENS, self.pacer.chunk_tokens or CHUNK_TOKENS)
+        if last_only and 0 < sum(lengths) <= most and all(lengths):
+            with self.pacer.piece():
+                logits = self._last_logits(sequences, caches, precision)
             return [logits[at : at + 1] for at in range(len(lengths))]
         rows: list[list[Floats]] = [[] for _ in sequences]
-        for group in _cut(lengths):
+        for group in _cut(lengths, most):
             pieces = [sequences[i][begin:end] for i, begin, end in group]
             used = [caches[i] for i, _, _ in group]
             complete = [at for at, (i, _, end) in enumerate(group) if end == len(sequences[i])]
-            if not last_only:
-                step = Step.of(pieces, used, precision)
-                logits = self.network.logits(self.network(step), precision)
-                parts = np.split(logits, np.cumsum(step.lengths)[:-1])
-                for (i, _, _), part in zip(group, parts, strict=True):
-                    rows[i].append(part)
-                continue
-            if len(complete) == len(group):
-                logits = self._last_logits(pieces, used, precision)
-            else:
-                step = Step.of(pieces, used, precision)
-                h = self.network(step)
-                if not complete:
-                    continue
-                ends = np.cumsum(step.lengths)
-                logits = self.network.logits(h[ends[complete] - 1], precision)
-            for at, row in enumerate(complete):
-                rows[group[row][0]].append(logits[at : at + 1])
+            with self.pacer.piece():
+                if last_only:
+                    last = self._ends(pieces, used, precision, complete)
+                    parts = [] if last is None else np.split(last, len(complete))
+                    owners = complete
+                else:
+                    step = Step.of(pieces, used, precision)
+                    logits = self.network.logits(self.network(step), precision)
+                    parts = np.split(logits, np.cumsum(step.lengths)[:-1])
+                    owners = list(range(len(group)))
+            for row, part in zip(owners, parts, strict=False):  # none, where no sequence ends here
+                rows[group[row][0]].append(part)
         return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in rows]
+
+    def _ends(
+        self,
+        pieces: Sequence[Sequence[int]],
+        caches: Sequence[KVCache],
+        precision: str,
+        complete: Sequence[int],
+    ) -> Floats | None:
+        """Runs the pieces → logits behind those that complete a sequence; None where none does."""
+        if len(complete) == len(pieces):
+            return self._last_logits(pieces, caches, precision)
+        step = Step.of(pieces, caches, precision)
+        h = self.network(step)
+        if not complete:
+            return None
+        ends = np.cumsum(step.lengths)
+        return self.network.logits(h[ends[complete] - 1], precision)
 
     def _last_logits(
         self, pieces: Sequence[Sequence[int]], caches: Sequence[KVCache], precision: str
@@ -114,13 +131,14 @@ class Passes:
         cache, parts = self.network.kv_cache(len(ids)), []
         for begin in range(0, len(ids), CHUNK_TOKENS):
             step = Step.of([ids[begin : begin + CHUNK_TOKENS]], [cache], precision)
-            parts.append(self.network.hidden(step, n_layers))
+            with self.pacer.piece():
+                parts.append(self.network.hidden(step, n_layers))
             step.finish()
         return np.concatenate(parts)
 
 
-def _cut(lengths: Sequence[int]) -> list[list[tuple[int, int, int]]]:
-    """Passes of (sequence, begin, end), each of at most CHUNK_TOKENS tokens."""
+def _cut(lengths: Sequence[int], most: int) -> list[list[tuple[int, int, int]]]:
+    """Passes of (sequence, begin, end), each of at most so many tokens."""
     passes: list[list[tuple[int, int, int]]] = []
     room = 0
     for i, length in enumerate(lengths):
@@ -128,7 +146,7 @@ def _cut(lengths: Sequence[int]) -> list[list[tuple[int, int, int]]]:
         while begin < length:
             if room == 0:
                 passes.append([])
-                room = CHUNK_TOKENS
+                room = most
             end = min(length, begin + room)
             passes[-1].append((i, begin, end))
             room -= end - begin

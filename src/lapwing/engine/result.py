@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lapwing.backends.base import Floats
 
-FinishReason = Literal["stop", "length", "interrupted"]
+FinishReason = Literal["stop", "length", "interrupted", "battery", "energy_budget"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,11 @@ class PrecisionSwitch:
 class GenerationResult:
     """The answer, how it ended, what it took, and what was chosen for it.
 
-    dtype: of its last pass; `precision_switches` say where it became that.
+    finish_reason: battery: there was hardly any charge left; energy_budget: its joules were spent.
+    dtype: of its last pass; `precision_switches` say where it became that; at token 0 the governor
+    chose it. duty: share of the time that was worked, the rest were pauses. energy_j: of the whole
+    `energy_scope`, whatever else ran on it. power_source: mains or battery. governor: what it did
+    to this answer. unknown: why a field of these is None, by its name.
     """
 
     text: str
@@ -88,6 +92,12 @@ class GenerationResult:
     seed: int | None
     logprobs: list[TokenLogprob] | None = None  # one a token; None where none were asked for
     precision_switches: list[PrecisionSwitch] = field(default_factory=list)
+    duty: float | None = None
+    energy_j: float | None = None
+    energy_scope: str | None = None
+    power_source: str | None = None
+    governor: list[str] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

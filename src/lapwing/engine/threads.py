@@ -28,6 +28,7 @@ from lapwing.weights import notes
 
 FILE = "threads.json"
 TOLERANCE = 1.03  # so much slower than the best is as good, with fewer threads
+KNEE = 1.10  # … where joules count: decode waits for memory, and more threads wait at full power
 BUDGET_S = 0.35  # of turns; slow kernels take the one turn that all have, about a second
 N, K = 4096, 1024  # of a matrix like those of a small model: 4.4 MiB of planes
 DECODE_BYTES = 64 << 20  # beyond the caches of a laptop
@@ -66,9 +67,9 @@ class Measured:
 Measure = Callable[[str, Sequence[int]], Measured]
 
 
-def fewest(best_s: Mapping[int, float]) -> int:
+def fewest(best_s: Mapping[int, float], tolerance: float = TOLERANCE) -> int:
     """The least number of threads that is as good as the best."""
-    limit_s = TOLERANCE * min(best_s.values())
+    limit_s = tolerance * min(best_s.values())
     return min(n for n, s in best_s.items() if s <= limit_s)
 
 
@@ -131,6 +132,14 @@ def known(isa: str, here: Topology) -> Measured | None:
         if set(best_s) != set(here.candidates) or not all(0 < s < 1e9 for s in best_s.values()):
             return None
     return Measured(decode_s, prefill_s)
+
+
+def knee_threads(backend: Backend) -> int | None:
+    """Those of decode beyond which more gain little; None where that was never measured."""
+    if backend.name != "cpu":
+        return None
+    best = known(backend.isa, topology.read())
+    return None if best is None else fewest(best.decode_s, KNEE)
 
 
 def key(isa: str, here: Topology) -> str:

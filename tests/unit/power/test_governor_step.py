@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lapwing.power.governor.command import Command
+from lapwing.power.governor.memory import Memory
 from lapwing.power.governor.observation import Observation
 from lapwing.power.governor.settings import Settings
 from lapwing.power.governor.state import State
 from lapwing.power.governor.step import step
+from lapwing.power.governor.temperature import Heat
 
 maybe = st.none() | st.floats(allow_nan=False, allow_infinity=False, width=32)
 observations = st.builds(
@@ -162,13 +164,19 @@ def test_a_budget_of_energy(joules: float, precision: str | None, stop: str | No
 
 
 def test_the_first_seconds_of_a_waiting_user_are_free_of_pauses() -> None:
-    wanted = Settings(max_temp_c=85.0, power=0.5)
+    held = Memory(duty=0.5, heat=Heat(integral=0.5, duty=0.5))  # an earlier request made it warm
+    wanted = Settings(max_temp_c=85.0)
     cool = Observation(temperature_c=50.0, interactive_s=1.0)
-    assert step(State(cool, settings=wanted), 1.0).duty == 1.0
-    hot = replace(cool, temperature_c=84.0)
-    assert step(State(hot, settings=wanted), 1.0).duty == 0.5
+    assert step(State(cool, held, wanted), 1.0).duty == 1.0
+    hot = step(State(replace(cool, temperature_c=84.0), held, wanted), 1.0)
+    assert (hot.duty, hot.exempt) == (pytest.approx(0.55), False)
     later = replace(cool, interactive_s=3.0)
-    assert step(State(later, settings=wanted), 1.0).duty == 0.5
+    assert step(State(later, held, wanted), 1.0).duty == pytest.approx(0.55)
+
+
+def test_the_share_that_a_user_asked_for_holds_from_the_first_second_on() -> None:
+    cool = Observation(temperature_c=50.0, interactive_s=1.0)
+    assert step(State(cool, settings=Settings(power=0.5)), 1.0).duty == 0.5
 
 
 def test_memory_pressure_sheds_caches() -> None:

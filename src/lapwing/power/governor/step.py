@@ -57,8 +57,9 @@ def step(state: State, dt: float) -> Command:
         why_not = why_not or f"battery {100 * seen.charge:.0f} %"
 
     duty = min(limit for limit, _ in limits)
-    if duty > 0.0 and _exempt(seen, set_c):
-        duty = 1.0
+    far = duty > 0.0 and _far(seen, set_c)
+    if far and seen.interactive_s is not None and seen.interactive_s <= INTERACTIVE_S:
+        duty = settings.power  # what a user asked for is kept in any case
     reasons += [why for limit, why in limits if limit < 1.0 and limit == duty and why]
     saves = mode in ("quiet", "battery", "background")
     qos: Qos = "background" if mode == "background" else "efficient" if saves else "normal"
@@ -74,6 +75,7 @@ def step(state: State, dt: float) -> Command:
         stop=stop,
         mode=mode,
         reasons=tuple(reasons),
+        exempt=far,
     )
 
 
@@ -102,10 +104,8 @@ def _collapse(mode: Mode, seen: Observation) -> PressureLevel | None:
     return "heavy" if seen.slowdown >= limit else "nominal"
 
 
-def _exempt(seen: Observation, set_c: float | None) -> bool:
-    """Somebody waits for the first words, and heat is far."""
-    if seen.interactive_s is None or seen.interactive_s > INTERACTIVE_S:
-        return False
+def _far(seen: Observation, set_c: float | None) -> bool:
+    """Whether heat is."""
     return set_c is None or seen.temperature_c is None or seen.temperature_c < set_c - INTERACTIVE_C
 
 

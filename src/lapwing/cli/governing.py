@@ -1,0 +1,64 @@
+"""The governor for a command: what was asked of it, and what it did, in a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lapwing.cli.terminal import say
+
+if TYPE_CHECKING:
+    from lapwing.engine.model import Model
+    from lapwing.engine.result import GenerationResult
+
+
+@dataclass(frozen=True)
+class Governing:
+    """Options as given; `checked` before a model is loaded."""
+
+    profile: str | None = None
+    power: float = 100
+    max_temp: float | None = None
+    max_watts: float | None = None
+    energy_budget: float | None = None
+    battery_floor: float | None = None
+    switch_precision: str = "request"
+
+    def checked(self) -> dict[str, Any]:
+        """Arguments of `lapwing.load`. Raises RequestError."""
+        from lapwing.power.pacing.wishes import settings_of
+
+        floor = self.battery_floor
+        arguments = {
+            **self.__dict__,
+            "battery_floor": None if floor is None else floor / 100,
+        }
+        settings_of(**arguments)
+        return arguments
+
+
+def describe(result: GenerationResult) -> list[str]:
+    """`quiet: 71 °C, duty 0.80, int4`, where the governor acted; joules, where they are known."""
+    parts = [] if result.energy_j is None else [f"{result.energy_j:.1f} J ({result.energy_scope})"]
+    if result.governor:
+        parts.append(result.governor[-1])
+    return parts
+
+
+def introduce_battery(model: Model, result: GenerationResult) -> None:
+    """Once on a machine, on battery: that a governor exists."""
+    if result.power_source != "battery" or model.governor.settings.follow:
+        return
+    from lapwing.weights import notes
+
+    if notes.recall(FILE).get("battery"):
+        return
+    if notes.remember(FILE, {"battery": True}):
+        say(
+            "on battery: --profile auto (or LAPWING_PROFILE=auto) saves charge while unplugged; "
+            "--power 50 works half of the time. This is said once.",
+            "note",
+        )
+
+
+FILE = "told.json"

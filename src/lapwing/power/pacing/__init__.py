@@ -1,0 +1,1 @@
+"""Acting on the governor's commands: pauses, hints to the system, the thread that watches."""

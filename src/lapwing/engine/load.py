@@ -28,7 +28,7 @@ from lapwing.power.pacing.pacer import Pacer
 from lapwing.power.pacing.wishes import settings_of
 from lapwing.quant.recipe import Recipe
 from lapwing.text.eos import eos_token_ids
-from lapwing.text.tokenizer import open_in_background
+from lapwing.text.tokenizer import OpenedWhenNeeded, open_in_background
 from lapwing.weights.checkpoint import Checkpoint
 from lapwing.weights.plan import recipe_of
 
@@ -123,7 +123,9 @@ def load(
     ops = Ops(backend, recipe, shared, trusted=opened.mode == "mapped")
     loading: Loading | None = None
     try:
-        tokenizer = open_in_background(checkpoint.directory)
+        at_once = opened.mode in ("eager", "progressive")  # beside native work
+        opens = open_in_background if at_once else OpenedWhenNeeded
+        tokenizer = opens(checkpoint.directory)
         network = build(checkpoint, ops)
         _refuse_unknown(recipe, ops)
         eos = eos_token_ids(checkpoint.config, checkpoint.generation_config)

@@ -150,6 +150,37 @@ class Tokenizer:
         return frozenset(token_id for token_id, token in added.items() if token.special)
 
 
+class OpenedWhenNeeded(Future[Tokenizer]):
+    """A tokenizer that is opened by whoever first asks for it; errors come from `result()`, too.
+
+    The library holds the interpreter while it parses (half a second for 150 000 words), so beside
+    the first pass of a model whose weights are mapped it would stand in the way.
+    """
+
+    def __init__(self, directory: AnyPlace) -> None:
+        super().__init__()
+        self._directory, self._turn = directory, threading.Lock()
+
+    def result(self, timeout: float | None = None) -> Tokenizer:
+        """See Future."""
+        self._open()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """See Future."""
+        self._open()
+        return super().exception(timeout)
+
+    def _open(self) -> None:
+        with self._turn:
+            if self.done():
+                return
+            try:
+                self.set_result(Tokenizer.open(self._directory))
+            except Exception as error:  # not Ctrl-C: who asks next tries again
+                self.set_exception(error)
+
+
 def open_in_background(directory: AnyPlace) -> Future[Tokenizer]:
     """Like `Tokenizer.open`, at once for a small file and in a thread for a large one.
 

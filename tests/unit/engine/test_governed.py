@@ -321,6 +321,4 @@ def test_a_profile_that_is_none_is_refused_before_anything_is_loaded() -> None:
 
 
 def command(threads: int | None = None) -> Command:
-    from lapwing.power.governor.memory import Memory
-
-    return Command(1.0, threads, "normal", None, None, True, Memory())
+    return Command(1.0, threads, "normal", None, None, admit=True)

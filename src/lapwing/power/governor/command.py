@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from lapwing.power.governor.memory import Memory
+if TYPE_CHECKING:
+    from lapwing.power.governor.memory import Memory
 
 Qos = Literal["normal", "efficient", "background"]
 Stop = Literal["battery", "energy_budget"]
@@ -20,7 +21,7 @@ class Command:
     None where there is no choice. admit: whether background work may begin or go on. shed: caches
     are to shrink. stop: why running requests end. reasons: one short text for each thing that
     acted, e.g. "71 °C". exempt: heat is so far away that a first token need not pause. memory: for
-    the next step's state.
+    the next step's state; None: nothing has been seen yet.
     """
 
     duty: float
@@ -29,7 +30,7 @@ class Command:
     precision: Literal["int8", "int4"] | None
     device: str | None
     admit: bool
-    memory: Memory
+    memory: Memory | None = None
     shed: bool = False
     stop: Stop | None = None
     mode: str = "observe"

@@ -14,6 +14,6 @@ class State:
     """Everything `step` looks at. knee_threads: beyond so many, decode gains little."""
 
     seen: Observation
-    memory: Memory = field(default_factory=Memory)
+    memory: Memory | None = None  # None: nothing has been seen yet
     settings: Settings = field(default_factory=Settings)
     knee_threads: int | None = None

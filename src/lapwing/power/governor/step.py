@@ -26,7 +26,7 @@ STALLED = 0.10  # of the time: caches shrink before anything swaps
 
 def step(state: State, dt: float) -> Command:
     """Pure: the same state and dt (seconds) give the same command, and the memory to go on with."""
-    seen, memory, settings = state.seen, state.memory, state.settings
+    seen, memory, settings = state.seen, state.memory or Memory(), state.settings
     time_s = memory.time_s + dt
     mode = modes.in_force(settings, seen)
     limits: list[tuple[float, str]] = [(settings.power, f"power {100 * settings.power:.0f} %")]

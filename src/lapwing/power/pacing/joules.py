@@ -7,33 +7,14 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 
+from lapwing.power.pacing.request import Mark, Used
 from lapwing.power.sensors.energy import EnergySource, Total
 from lapwing.power.sensors.sensor import Clock, why
 
 MIN_IDLE_S = 10.0  # of sleep that tells what an idle machine takes
 MAX_IDLE_S = 600.0  # of longer ones a counter may have wrapped more than once
 MAX_UNSEEN = 0.1  # share of a request before the first reading
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A moment, and the joules so far; None: nobody was reading then."""
-
-    time_s: float
-    joules: float | None
-
-
-@dataclass(frozen=True)
-class Used:
-    """Since a mark. joules: None, and why; idle_j: of them, what the idle machine would take."""
-
-    joules: float | None
-    idle_j: float | None
-    seconds: float
-    scope: str | None
-    reason: str | None = None
 
 
 class Joules:

@@ -19,19 +19,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lapwing.power.governor.command import Command
-from lapwing.power.governor.memory import Memory
-from lapwing.power.governor.observation import Observation
 from lapwing.power.governor.settings import Settings
-from lapwing.power.governor.slowdown import Detector
-from lapwing.power.governor.state import State
-from lapwing.power.governor.step import step
-from lapwing.power.pacing.joules import Mark, Used
 from lapwing.power.pacing.pauses import Pauses
-from lapwing.power.pacing.request import PacedRequest
+from lapwing.power.pacing.request import Mark, PacedRequest, Used
 from lapwing.power.pacing.watcher import Watcher
-from lapwing.power.sensors import supply
-from lapwing.power.sensors.deadline import BoundedTree
-from lapwing.power.sensors.tree import open_tree
 
 LOOK_AFTER_S = 0.2  # of work without a gap: shorter ones are not worth a look
 LINGER_S = 2.0  # without work, and the thread sleeps
@@ -40,6 +31,8 @@ WAIT_S = 0.1  # between looks of a pass that may not run now
 PACED_TOKENS = 64  # of a chunk of a prompt while pauses are taken
 
 if TYPE_CHECKING:  # every model has a pacer; few requests are long enough for a look
+    from lapwing.power.governor.observation import Observation
+    from lapwing.power.governor.slowdown import Detector
     from lapwing.power.pacing.senses import Senses
     from lapwing.power.pacing.status import Status
 
@@ -93,10 +86,10 @@ class Pacer:
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
-        self._settings, self._memory = settings, Memory()
+        self._settings = settings
         self.command = Command(
             duty=settings.power, threads=None, qos="normal", precision=None, device=None,
-            admit=settings.mode != "background", memory=self._memory, mode=settings.mode,
+            admit=settings.mode != "background", mode=settings.mode,
             reasons=(f"power {100 * settings.power:.0f} %",) if settings.power < 1.0 else (),
         )  # fmt: skip
         self._ticked_s = None
@@ -224,6 +217,10 @@ class Pacer:
         """`mains` or `battery`; None, and why."""
         if self._senses is not None and self._ticked_s is not None:
             return self._senses.power_source()
+        from lapwing.power.sensors import supply
+        from lapwing.power.sensors.deadline import BoundedTree
+        from lapwing.power.sensors.tree import open_tree
+
         source = supply.power_source(BoundedTree(open_tree()))
         return source, "" if source else "the system does not tell"
 
@@ -237,6 +234,9 @@ class Pacer:
 
     def tick(self) -> None:
         """Looks, decides, acts."""
+        from lapwing.power.governor.state import State
+        from lapwing.power.governor.step import step
+
         with self._ticking:
             now_s = time.monotonic()
             if self._ticked_s is None:
@@ -246,8 +246,8 @@ class Pacer:
             tokens, self._tokens = self._tokens, 0
             seen = self._seen(tokens)
             last = self.command
-            command = step(State(seen, self._memory, self._settings, self._knee_threads), dt)
-            self._memory, self.command = command.memory, command
+            state = State(seen, last.memory, self._settings, self._knee_threads)
+            self.command = command = step(state, dt)
             self._end_requests(command)
             if _differs(last, command):
                 log.info("%s", command)
@@ -294,6 +294,8 @@ class Pacer:
 
     def _slowdown(self) -> float | None:
         """By the tokens since the last look; 0 where none is beyond noise. None: no tokens."""
+        from lapwing.power.governor.slowdown import Detector
+
         pushed = dict[str, Detector]()
         while self._times:
             precision, seconds, context = self._times.popleft()

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from lapwing.power.pacing.debt import MAX_PAUSE_S, Debt
-from lapwing.power.sensors.sensor import Clock
 
+Clock = Callable[[], float]
 # Waits so long, or until an event is set → whether it was.
 Wait = Callable[[threading.Event, float], bool]
 

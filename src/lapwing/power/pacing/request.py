@@ -7,11 +7,29 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from lapwing.power.pacing.joules import Mark, Used
     from lapwing.power.pacing.pacer import Pacer
 
 
 MOST_NOTES = 32
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment, and the joules so far; None: nobody was reading then."""
+
+    time_s: float
+    joules: float | None
+
+
+@dataclass(frozen=True)
+class Used:
+    """Since a mark. joules: None, and why; idle_j: of them, what the idle machine would take."""
+
+    joules: float | None
+    idle_j: float | None
+    seconds: float
+    scope: str | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

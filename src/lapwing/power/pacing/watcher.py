@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 PERIOD_S = 1.0
+LEAVE_S = 0.5  # a look that hangs is left behind
 
 log = logging.getLogger("lapwing.power")
 
@@ -40,7 +41,7 @@ class Watcher:
         self._thread: threading.Thread | None = None
         self.awake = False
         self._ended = False  # told to stop, or failed
-        weakref.finalize(watched, self.stop)
+        weakref.finalize(watched, self._leave)
 
     def wake(self) -> None:
         """From any thread; costs a look at a flag while it is awake."""
@@ -60,6 +61,13 @@ class Watcher:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    def _leave(self) -> None:
+        """The watched is gone, or the interpreter ends: not in the middle of a look."""
+        self.stop()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(LEAVE_S)
 
     def _run(self) -> None:
         due_s = time.monotonic()

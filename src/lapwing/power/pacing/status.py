@@ -50,7 +50,7 @@ class Status:
 
 
 class Board:
-    """Where one model's status hangs. folder: None for this user's own."""
+    """Where one model's status hangs, while the board lives. folder: None for this user's own."""
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self._folder = None if folder is None else Path(folder)

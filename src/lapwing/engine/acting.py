@@ -1,6 +1,7 @@
 """What the governor decides, done to a model: threads, memory, hints to the system.
 
-Pauses are taken between passes (passes.py, encoding.py); precision changes, and answers end, at the borders of requests and tokens (generate.py).
+Pauses are taken between passes (passes.py, encoding.py); precision changes, and answers end, at the
+borders of requests and tokens (generate.py).
 """
 
 from __future__ import annotations

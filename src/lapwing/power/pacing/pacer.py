@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,16 +63,17 @@ class Pacer:
         self._knee_threads: int | None = None
         self._detectors: dict[str, Detector] = {}  # by precision
         self._times: deque[tuple[str, float, int]] = deque(maxlen=4096)
-        self._requests: weakref.WeakSet[PacedRequest] = weakref.WeakSet()
+        self._requests: frozenset[PacedRequest] = frozenset()  # replaced whole: threads read it
         self._actors: list[Act] = []
         self._turn = threading.Lock()  # paced work is of one thread at a time
-        self._ticking = threading.Lock()
+        self._ticking, self._changing = threading.Lock(), threading.Lock()
         self._waiting = 0
         self._streak_s: float | None = None
         self._ticked_s: float | None = None
         self._tokens = 0
         self._exempt_until_s = 0.0
         self._parked = False
+        self.speed = 1.0  # seconds of the machine in one of ours: more, where a plant stands for it
         self.watcher = Watcher(self)
         self.settings = settings or Settings()
 
@@ -188,7 +188,8 @@ class Pacer:
 
     def opened(self, request: PacedRequest) -> None:
         """Its work begins."""
-        self._requests.add(request)
+        with self._changing:
+            self._requests |= {request}
         if request.interactive:
             self._exempt_until_s = time.perf_counter() + FIRST_TOKEN_S
         if self.governs and self._ticked_s is None:
@@ -200,7 +201,8 @@ class Pacer:
 
     def closed(self, request: PacedRequest) -> None:
         """Its work has ended."""
-        self._requests.discard(request)
+        with self._changing:
+            self._requests -= {request}
 
     def mark(self) -> Mark:
         """A moment, to be given to `since`."""
@@ -241,7 +243,8 @@ class Pacer:
             now_s = time.monotonic()
             if self._ticked_s is None:
                 self._knee_threads = self._knee()
-            dt = 1.0 if self._ticked_s is None else min(max(now_s - self._ticked_s, 0.0), 10.0)
+            since_s = 1.0 if self._ticked_s is None else (now_s - self._ticked_s) * self.speed
+            dt = min(max(since_s, 0.0), 10.0)
             self._ticked_s = now_s
             tokens, self._tokens = self._tokens, 0
             seen = self._seen(tokens)
@@ -251,7 +254,7 @@ class Pacer:
             self._end_requests(command)
             if _differs(last, command):
                 log.info("%s", command)
-                for request in tuple(self._requests):
+                for request in self._requests:
                     if command.acts or last.acts:
                         request.note(str(command))
             if _differs(last, command) or self._parked:
@@ -323,7 +326,7 @@ class Pacer:
 
     def _end_requests(self, command: Command) -> None:
         if command.stop is not None:
-            for request in tuple(self._requests):
+            for request in self._requests:
                 request.stop = command.stop
 
 

@@ -36,7 +36,7 @@ class Watcher:
 
     def __init__(self, watched: Watched, period_s: float = PERIOD_S) -> None:
         self._watched: Callable[[], Watched | None] = weakref.ref(watched)
-        self._period_s = period_s
+        self.period_s = period_s
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self.awake = False
@@ -80,7 +80,7 @@ class Watcher:
                     return
             if not self._look():
                 return
-            due_s = max(due_s + self._period_s, time.monotonic())
+            due_s = max(due_s + self.period_s, time.monotonic())
             with self._changed:
                 if self.awake and not self._ended:
                     self._changed.wait_for(lambda: self._ended, due_s - time.monotonic())

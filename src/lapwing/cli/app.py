@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": "verify",
     "tokenize": "tokenize",
     "doctor": "doctor",
+    "monitor": "monitor",
     "bench": "bench",
     "profile-memory": "profile_memory",
     "eval": "eval",

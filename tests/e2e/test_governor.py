@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from e2e.command import User
 from plants import U15, Laptop, Thermometer
 from sensor_trees import build, chip, rapl, supply, umockdev
+from tiny_sentences import write_sentence_model
 
 SPEED = 60  # seconds of a plant in one of ours
 HELD_S = 15.0
@@ -182,6 +185,48 @@ def test_the_plug_is_pulled_in_the_middle_of_an_answer(
     assert report["governor"][-1].startswith("battery: int4: battery 35%")
 
 
+def test_background_work_waits_for_the_plug(user: User, tmp_path: Path) -> None:
+    """`lapwing embed --profile background` begins once nothing speaks against it, and says so."""
+    sentences = write_sentence_model(user.home / "model", seed=1)
+    (user.home / "texts.txt").write_text("the king\n" * 20)
+    root = build(tmp_path / "root", laptop(plugged=False))
+    user.env["LAPWING_SYSFS"] = str(root)
+    process = user.starts(
+        "embed", str(sentences), "texts.txt", "-o", "v.npy", "--profile", "background"
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline().decode()
+    while "waits" not in line:
+        assert line, "it ended without waiting"
+        line = process.stderr.readline().decode()
+    assert "background: waits: on battery" in line
+    assert not (user.home / "v.npy").exists()
+    shutil.rmtree(
+        root / "sys/class/power_supply"
+    )  # a desktop: always plugged, no charge to wait for
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "background: goes on" in err.decode()
+    assert np.load(user.home / "v.npy").shape[0] == 20
+
+
+def test_ctrl_c_while_it_waits(user: User, tmp_path: Path) -> None:
+    sentences = write_sentence_model(user.home / "model", seed=1)
+    (user.home / "texts.txt").write_text("the king\n" * 20)
+    user.env["LAPWING_SYSFS"] = str(build(tmp_path / "root", laptop(plugged=False)))
+    process = user.starts(
+        "embed", str(sentences), "texts.txt", "-o", "v.npy", "--profile", "background"
+    )
+    assert process.stderr is not None
+    while "waits" not in process.stderr.readline().decode():
+        assert process.poll() is None
+    began_s = time.perf_counter()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert time.perf_counter() - began_s < 5.0
+
+
 HELD = """
 import json, os, select, sys, time
 import lapwing
@@ -254,8 +299,8 @@ def test_a_plants_temperature_is_held_over_real_files(user: User, tmp_path: Path
           f"{report['joules']} J")  # fmt: skip
     assert report["same"]  # pauses change no token
     assert statistics.fmean(held) == pytest.approx(SET_C, abs=1.5)
-    # 3 °C is the law's (test_governor_gates.py); this plant is twice as strong as the gains are made
-    # for, and a look that comes 30 ms late is two seconds late.
+    # 3 °C is the law's (test_governor_gates.py); this plant is twice as strong as its gains are
+    # made for, and a look that comes 30 ms late is two seconds late.
     assert max(seen) <= SET_C + 8.0
     assert min(report["duties"]) < 0.9
     assert any("°C" in note for note in report["governor"])

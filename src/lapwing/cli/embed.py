@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lapwing.cli import options
-from lapwing.cli.governing import Governing
+from lapwing.cli.governing import Governing, tell_of_waiting
 from lapwing.cli.loading import at_work, at_work_json, loaded
 from lapwing.cli.main import INTERRUPTED
 from lapwing.cli.progress import TextsBar
@@ -139,6 +139,8 @@ def command(
             prompt_name=prompt_name,
             weights=encoder.weights_digest,
         )
+        if not quiet:
+            tell_of_waiting(encoder)
         with TextsBar("embedding", wanted=seen) as bar:
             report = embed_file(
                 encoder,

@@ -10,6 +10,7 @@ from lapwing.cli.terminal import say
 if TYPE_CHECKING:
     from lapwing.engine.model import Model
     from lapwing.engine.result import GenerationResult
+    from lapwing.power.governor.command import Command
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,20 @@ def describe(result: GenerationResult) -> list[str]:
     if result.governor:
         parts.append(result.governor[-1])
     return parts
+
+
+def tell_of_waiting(model: Model) -> None:
+    """From now on: that background work waits, and why; and that it goes on."""
+    waits = False
+
+    def act(command: Command) -> None:
+        nonlocal waits
+        if command.mode != "background" or waits is not command.admit:
+            return
+        waits = not command.admit
+        say(f"{command}" if waits else "background: goes on", "note")
+
+    model.governor.on_change(act)
 
 
 def introduce_battery(model: Model, result: GenerationResult) -> None:

@@ -56,6 +56,8 @@ def step(state: State, dt: float) -> Command:
         limits.append((FLOOR_DUTY, f"battery {100 * seen.charge:.0f} %"))
         why_not = why_not or f"battery {100 * seen.charge:.0f} %"
 
+    if mode == "background" and why_not is not None:
+        reasons.append(f"waits: {why_not}")
     duty = min(limit for limit, _ in limits)
     far = duty > 0.0 and _far(seen, set_c)
     if far and seen.interactive_s is not None and seen.interactive_s <= INTERACTIVE_S:

@@ -72,7 +72,6 @@ class Pacer:
         self._ticked_s: float | None = None
         self._tokens = 0
         self._exempt_until_s = 0.0
-        self._parked = False
         self.speed = 1.0  # seconds of the machine in one of ours: more, where a plant stands for it
         self.watcher = Watcher(self)
         self.settings = settings or Settings()
@@ -93,6 +92,7 @@ class Pacer:
             reasons=(f"power {100 * settings.power:.0f} %",) if settings.power < 1.0 else (),
         )  # fmt: skip
         self._ticked_s = None
+        self._parked = True  # the first decision is acted on, whatever it is
 
     @property
     def governs(self) -> bool:

@@ -170,3 +170,19 @@ def test_progressive_loading_part_by_part(tmp_path: Path) -> None:
     assert len(set(numbers)) == 1
     assert text.startswith("Once upon a time")
     assert ended.startswith("ended as int")
+
+
+def test_sustained_generation_tells_what_it_knows_and_why_not(tmp_path: Path) -> None:
+    out = run(tmp_path, "sustained_generation.py", "tales", "--minutes", "0.05", "--power", "50")
+    lines = [line for line in out.splitlines() if " tokens/s  duty" in line]
+    assert lines
+    for line in lines:
+        told = re.fullmatch(
+            r" *\d+ s +(\d+) tokens +([\d.]+) tokens/s  duty ([\d.]+)  int8  (\w+|–)  (–|[\d.]+ J)",
+            line,
+        )
+        assert told, line
+        assert int(told[1]) == 128
+        assert 0.3 < float(told[3]) < 0.8
+    assert "observe: power 50 %, duty 0.50" in out
+    assert re.search(r"first fifth [\d.]+ tokens/s, last fifth [\d.]+: [+-]\d+%", out)

@@ -20,6 +20,7 @@ from lapwing.errors import RequestError
 from lapwing.power.governor.command import Command
 from lapwing.power.governor.observation import Observation
 from lapwing.power.governor.settings import Settings
+from lapwing.power.pacing import debt
 from lapwing.power.pacing.pacer import PACED_TOKENS
 from lapwing.power.pacing.wishes import settings_of
 
@@ -51,7 +52,10 @@ def generate(model: CausalModel, tokens: int = 12, **wishes: Any) -> lapwing.Gen
 # Pauses.
 
 
-def test_pauses_between_tokens_change_none(model: CausalModel) -> None:
+def test_pauses_between_tokens_change_none(
+    model: CausalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debt, "MIN_PAUSE_S", 0.0)  # tokens of a tiny model take microseconds
     free = generate(model, 40)
     governed(model, power=25)
     paced = generate(model, 40)
@@ -78,7 +82,10 @@ def test_pauses_between_chunks_of_a_prompt_change_nothing(model: CausalModel) ->
     assert pieces == -(-len(ids) // PACED_TOKENS)
 
 
-def test_pauses_between_passes_of_an_encoder(tiny_encoders: Any) -> None:
+def test_pauses_between_passes_of_an_encoder(
+    tiny_encoders: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debt, "MIN_PAUSE_S", 0.0)
     encoder = tiny_encoders.load("bert", "int8")
     governor = encoder.governor
     ids = [[5, 6, 7]] * 3
@@ -283,7 +290,8 @@ def test_background_work_waits_until_it_is_admitted(model: CausalModel) -> None:
     assert len(done[0].tokens) == 12
 
 
-def test_cancel_from_another_thread(model: CausalModel) -> None:
+def test_cancel_from_another_thread(model: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debt, "MIN_PAUSE_S", 0.0)
     governed(model, power=1)
     stream = model.stream(PROMPT, max_tokens=50, ignore_eos=True)
     tokens = []

@@ -68,6 +68,17 @@ def test_rest_pays_and_leaves_no_credit() -> None:
     assert debt.owed_s == pytest.approx(-0.05)
 
 
+def test_small_debts_are_gathered() -> None:
+    debt, paused = Debt(), []
+    for _ in range(100):
+        debt.work(0.001, 0.5)
+        if debt.pause_s:
+            paused.append(debt.pause_s)
+            debt.slept(debt.pause_s)
+    assert len(paused) == 10
+    assert sum(paused) == pytest.approx(0.1)
+
+
 def test_full_duty_owes_nothing() -> None:
     debt = Debt()
     debt.work(5.0, 1.0)

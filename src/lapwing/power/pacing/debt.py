@@ -6,6 +6,7 @@ A share d of the time is worked where every second of work is followed by (1 −
 
 from __future__ import annotations
 
+MIN_PAUSE_S = 0.01  # shorter ones wake threads for nothing; a chip moves by 0.2 °C in 20 ms
 MAX_PAUSE_S = 0.1  # longer ones make a chip's temperature and a fan swing
 MAX_CARRIED_S = 1.0  # of old debt: a slow first token is not slept for again and again
 
@@ -32,9 +33,12 @@ class Debt:
     def pause_s(self) -> float:
         """To be slept before the next piece.
 
-        At most MAX_PAUSE_S, unless the last piece alone owes more: that many would follow anyway.
+        Nothing below MIN_PAUSE_S: it stays owed. At most MAX_PAUSE_S, unless the last piece alone
+        owes more: that many would follow anyway.
         """
-        return max(0.0, min(self.owed_s, max(MAX_PAUSE_S, self._piece_s)))
+        if self.owed_s < MIN_PAUSE_S:
+            return 0.0
+        return min(self.owed_s, max(MAX_PAUSE_S, self._piece_s))
 
     def slept(self, seconds: float) -> None:
         """As measured; too much is credit for the next pause, one pause's worth at most."""

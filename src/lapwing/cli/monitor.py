@@ -203,7 +203,7 @@ def _on_terminal(stack: ExitStack, title: str) -> Show:
     from rich.live import Live
 
     from lapwing.cli.monitor_rows import rows
-    from lapwing.cli.monitor_view import View
+    from lapwing.cli.monitor_view import SPAN_S, View
 
     view = View()
     live = stack.enter_context(
@@ -211,7 +211,8 @@ def _on_terminal(stack: ExitStack, title: str) -> Show:
     )
 
     def frame(sample: Sample) -> None:
-        heading = f"lapwing monitor · {title} · {_clock_time(sample)} · Ctrl-C ends it"
+        now = f"{_clock_time(sample)} and {SPAN_S / 60:.0f} minutes before"
+        heading = f"lapwing monitor · {title} · {now} · Ctrl-C ends it"
         live.update(view.frame(heading, sample.time_s, rows(sample)), refresh=True)
 
     return frame

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, OverflowMethod, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +18,7 @@ BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
 STYLES = ("", "yellow", "bold red")
 MIN_BARS, MAX_BARS = 8, 60
 OTHERS = 30  # columns of names and values
+GAP = 2
 
 
 class View:
@@ -34,7 +35,7 @@ class View:
         for row in rows:
             counts[row.name] += 1  # a process may have several models
             key = f"{row.name} {counts[row.name]}"
-            history = self._histories[key] = before.get(key) or History(SPAN_S)
+            history = self._histories[key] = before.get(key, History(SPAN_S))
             if row.value is not None:
                 history.add(time_s, row.value)
             drawn.append((row, history))
@@ -51,28 +52,33 @@ class Frame:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """As wide as the terminal; reasons are cut where they would make it higher than that."""
-        table = self._table(console, options, wraps=True)
-        if len(console.render_lines(table, options)) + 2 > console.size.height:
-            table = self._table(console, options, wraps=False)
+        table = self._lines(console, options, wraps=True)
+        if 1 + sum(len(console.render_lines(line, options)) for line in table) >= console.height:
+            table = self._lines(console, options, wraps=False)
         yield Text(printable(self.title), style="bold", no_wrap=True, overflow="ellipsis")
-        yield table
+        yield from table
 
-    def _table(self, console: Console, options: ConsoleOptions, *, wraps: bool) -> Table:
+    def _lines(self, console: Console, options: ConsoleOptions, *, wraps: bool) -> list[Table]:
+        """One for each row, in columns; why there is no value begins where bars would."""
+        name_width = max((len(row.name) for row, _ in self.rows), default=0)
+        now_width = max((len(row.now) for row, _ in self.rows), default=0)
         bars = min(max((options.max_width - OTHERS) // 3, MIN_BARS), MAX_BARS)
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        has_bars = any(row.value is not None for row, _ in self.rows)
-        if has_bars:
-            table.add_column(no_wrap=True, width=bars)
-        table.add_column(ratio=1, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis")
+        lines = []
         for row, history in self.rows:
+            line = Table.grid(padding=(0, GAP, 0, 0))
+            line.add_column(width=name_width, no_wrap=True)
+            line.add_column(width=now_width, no_wrap=True)
             cells = [Text(row.name, style="bold"), Text(row.now, style=STYLES[row.urgency])]
-            if has_bars:
+            left = options.max_width - name_width - now_width - 2 * GAP
+            if row.now != NONE or history:
+                line.add_column(width=bars, no_wrap=True)
                 cells.append(Text(self._bars(row, history, bars, console), style="cyan"))
-            cells.append(Text(row.about, style="dim" if row.now == NONE else ""))
-            table.add_row(*cells)
-        return table
+                left -= bars + GAP
+            overflow: OverflowMethod = "fold" if wraps else "ellipsis"
+            line.add_column(width=max(left, 1), no_wrap=not wraps, overflow=overflow)
+            line.add_row(*cells, Text(row.about, style="dim" if row.now == NONE else ""))
+            lines.append(line)
+        return lines
 
     def _bars(self, row: Row, history: History, count: int, console: Console) -> str:
         """One character for each part of the last minutes; none where nothing was seen."""
@@ -85,6 +91,7 @@ class Frame:
         def bar(value: float | None) -> str:
             if value is None:
                 return " "
-            return steps[min(max(int(len(steps) * (value - row.low) / span), 0), len(steps) - 1)]
+            share = min(max((value - row.low) / span, 0.0), 1.0)
+            return steps[round(share * (len(steps) - 1))]
 
         return "".join(map(bar, values))

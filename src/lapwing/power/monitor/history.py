@@ -14,6 +14,10 @@ class History:
         self._span_s = span_s
         self._values: deque[tuple[float, float]] = deque(maxlen=MAX_VALUES)
 
+    def __bool__(self) -> bool:
+        """Whether anything was seen."""
+        return bool(self._values)
+
     def add(self, time_s: float, value: float) -> None:
         """One more. Where the clock was put back, what it will tell again is forgotten."""
         while self._values and self._values[-1][0] >= time_s:

@@ -14,7 +14,7 @@ from lapwing.power.governor.state import State
 from lapwing.power.governor.step import step
 from lapwing.power.monitor.memory import used
 from lapwing.power.monitor.sample import Line, Sample, Verdict
-from lapwing.power.pacing.look import STALE_S, Look
+from lapwing.power.pacing.look import STALE_S, STALLS, Look
 from lapwing.power.pacing.status import Status, published
 from lapwing.power.sensors.deadline import BoundedTree
 from lapwing.power.sensors.discovery import discover
@@ -94,13 +94,15 @@ class Monitor:
 
     def _missing(self, lines: dict[str, Line]) -> dict[str, str]:
         there = {line.quantity for line in lines.values()}
-        return {
-            quantity: self.sensors.why_not(quantity)
-            if not self.sensors.of(quantity)
-            else "none of its sensors is the processor's"
-            for quantity in _SHOWN
-            if quantity not in there
-        }
+        return {quantity: self._why_not(quantity) for quantity in _SHOWN if quantity not in there}
+
+    def _why_not(self, quantity: Quantity) -> str:
+        if quantity == "pressure":  # of memory alone
+            reasons = (m.reason for m in self.sensors.missing if m.name == STALLS)
+            return next(reasons, "this system does not tell")
+        if self.sensors.of(quantity):
+            return "none of its sensors is the processor's"
+        return self.sensors.why_not(quantity)
 
     def _verdict(self, seen: Observation) -> Verdict:
         now_s = self._clock()

@@ -13,6 +13,7 @@ from lapwing.power.sensors.reading import Reading
 from lapwing.power.sensors.sensor import Clock, Sensor
 
 STALE_S = 5.0
+STALLS = "memory pressure (some)"  # the name of its sensor
 UNDERSIZED_S = 30.0  # firmware that keeps a charge limit discharges beside a charger, too
 _LEVELS: dict[str, PressureLevel] = {
     "nominal": "nominal",
@@ -55,9 +56,7 @@ class Look:
         self._undersized_since_s: float | None = None
         self._charge = sensors.first("charge")
         self._savers = [s for s in sensors.of("profile") if s.name in _SAVERS]
-        self._stalls = next(
-            (s for s in sensors.of("pressure") if s.name == "memory pressure (some)"), None
-        )
+        self._stalls = next((s for s in sensors.of("pressure") if s.name == STALLS), None)
 
     def now(self) -> Observation:
         """Reads. What only the engine knows (tokens, joules, who waits) is left as it is."""

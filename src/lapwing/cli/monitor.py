@@ -71,10 +71,10 @@ def command(
     replay: Replay = None,
     speed: Speed = None,
 ) -> None:
-    """Watch heat, watts, battery and running models; Ctrl-C ends it.
+    """Watch heat, watts, battery and running models.
 
-    Also clocks, memory and fans. What has no sensor here says why. Not on a terminal: a line of
-    text a sample.
+    Also clocks, memory and fans. What has no sensor here says why. Ctrl-C ends it. Not on a
+    terminal: a line of text a sample.
     """
     _check(interval, sysfs, record, replay, speed)
     with ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from laws.company import (
 from loading import TinyModels, needs_core
 
 from lapwing import Model, backends
+from lapwing.errors import RequestError
 from lapwing.quant.recipe import DTYPES
 
 pytestmark = needs_core  # NumPy's products may differ with the number of rows
@@ -117,3 +119,33 @@ def test_one_model_in_two_threads(tiny_models: TinyModels) -> None:
             lambda ids: model.generate(ids, max_tokens=20, ignore_eos=True).tokens, prompts
         )
         assert list(got) == want
+
+
+@pytest.mark.parametrize("dtype", ["f32", "int8", "int4"])
+def test_several_caches_in_one_pass_equal_each_alone(tiny_models: TinyModels, dtype: str) -> None:
+    model = tiny_models.load("odd", dtype)
+    sequences = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 1, 2]]
+    caches = [model.kv_cache(20) for _ in sequences]
+    together = model.forward_with_kv_caches(sequences, caches)
+    for ids, logits in zip(sequences, together, strict=True):
+        alone, _ = model.forward_with_kv_cache(ids, model.kv_cache(20))
+        np.testing.assert_array_equal(logits, alone)
+    (last, *_) = model.forward_with_kv_caches([[1], [2], [3]], caches, last_only=True)
+    assert last.shape == (1, model.config.vocab_size)
+    assert [cache.length for cache in caches] == [4, 2, 8]
+
+
+def test_caches_that_do_not_belong_to_their_sequences(tiny_models: TinyModels) -> None:
+    model = tiny_models.load("odd", "int8")
+    cache = model.kv_cache(4)
+    for sequences, caches, text in (
+        ([[1], [2]], [cache], "expected one for each sequence, and one at least; got 1 for 2"),
+        ([], [], "got 0 for 0"),
+        ([[1], [2]], [cache, cache], "one is given twice"),
+        ([[[1]]], [cache], r"sequences\[0\]: expected \[L\] with L ≥ 1, got shape \[1, 1\]"),
+        ([[]], [cache], "expected .L. with L"),
+        ([[1, 2, 3, 4, 5]], [cache], "exceed the cache's 4 positions"),
+    ):
+        with pytest.raises(RequestError, match=text):
+            model.forward_with_kv_caches(sequences, caches)
+    assert cache.length == 0

@@ -1,29 +1,25 @@
-"""A loaded language model that continues text: passes, generation."""
+"""A loaded language model that continues text: one, several, or in a conversation."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, cast
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from lapwing.backends.base import Floats
 from lapwing.engine.answer import Answer, Border
+from lapwing.engine.causal_forward import CausalForward
 from lapwing.engine.checks import whole
 from lapwing.engine.generate import TextStream, decode
-from lapwing.engine.inputs import Rows, checked_ids, whole_numbers
+from lapwing.engine.inputs import checked_ids
 from lapwing.engine.logprobs import no_spelling, spelling
-from lapwing.engine.model import Ids, Loaded, Model
-from lapwing.engine.passes import Passes
+from lapwing.engine.model import Ids, Loaded
 from lapwing.engine.request import GenerationRequest, canonical
 from lapwing.engine.result import GenerationResult
 from lapwing.engine.session import Session
 from lapwing.errors import RequestError
-from lapwing.layers.kv_cache import CacheShape, KVCache
+from lapwing.layers.kv_cache import KVCache
 from lapwing.models.base import LanguageModel
 from lapwing.power.pacing.request import PacedRequest
 from lapwing.text.chat import ChatTemplate, checked_variables
@@ -32,120 +28,27 @@ from lapwing.text.chat import ChatTemplate, checked_variables
 DEFAULT_CHAT_TOKENS = 1024
 
 
-@dataclass(frozen=True)
-class ModelOutput:
-    """logits float32: [L, V] for 1-D ids, [B, L, V] for 2-D; zeros where the mask is 0."""
+class CausalModel(CausalForward):
+    """Continues text. Made by `lapwing.load`."""
 
-    logits: Floats
-
-
-class CausalModel(Model):
-    """Continues text."""
-
-    kind = "causal language model"
-    verbs = ("generate", "stream", "batch_generate", "chat", "forward", "forward_with_kv_cache")
+    verbs = (
+        "generate",
+        "stream",
+        "batch_generate",
+        "chat",
+        "forward",
+        "forward_with_kv_cache",
+        "forward_with_kv_caches",
+    )
 
     def __init__(self, loaded: Loaded, network: LanguageModel, eos: frozenset[int]) -> None:
-        super().__init__(loaded, network.config)
-        self._network, self._eos = network, eos
-        self._passes = Passes(network, loaded.backend, loaded.pacer)
+        super().__init__(loaded, network)
+        self._eos = eos
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
         """Tokens that end a text; empty where the checkpoint names none."""
         return self._eos
-
-    @cached_property
-    def _cache_shape(self) -> CacheShape:
-        return self._network.cache_shape
-
-    def kv_cache(self, capacity: int | None = None) -> KVCache:
-        """An empty cache for one sequence; by default with room for the whole context."""
-        size = self.context_length if capacity is None else capacity
-        if not 1 <= size <= self.context_length:
-            raise RequestError(
-                f"capacity: expected 1 to {self.context_length} positions, got {capacity!r}"
-            )
-        return self._loaded().kv_cache(size)
-
-    def forward(
-        self, input_ids: ArrayLike, dtype: str | None = None, *, layers: range | None = None
-    ) -> Floats:
-        """Logits of every position, float32: ids [L] → [L, V], ids [B, L] → [B, L, V].
-
-        layers: range(k) stops after the first k layers and gives their hidden states, [L, D] or
-        [B, L, D], before the final norm; weights of later layers are not touched.
-        """
-        if layers is None:
-            return self(input_ids, dtype=dtype).logits
-        n_layers = self._first_layers(layers)
-        rows = Rows.of(input_ids, None)
-        sequences = [self._checked(ids) for ids in rows.tokens()]
-        self._check_open()
-        precision = self._precision(dtype)
-        parts = [self._passes.run_layers(ids, precision, n_layers) for ids in sequences]
-        return rows.spread(parts, parts[0].shape[1])
-
-    def _first_layers(self, layers: range) -> int:
-        whole_model = len(self.layers)
-        if not isinstance(layers, range) or layers != range(len(layers)):
-            raise RequestError(f"layers: expected range(k), got {layers!r}")
-        if len(layers) > whole_model:
-            raise RequestError(f"layers: the model has {whole_model}, got {layers!r}")
-        return len(layers)
-
-    def __call__(
-        self,
-        input_ids: ArrayLike,
-        attention_mask: ArrayLike | None = None,
-        *,
-        dtype: str | None = None,
-    ) -> ModelOutput:
-        """Logits of every position; where the mask is 0 there is no token, and zeros come back.
-
-        ids [L] or [B, L], attention_mask of the same shape. Positions count the tokens of a row
-        from 0, so padding may stand on either side. Rows are computed packed, without padding.
-        """
-        rows = Rows.of(input_ids, attention_mask)
-        sequences = [self._checked(ids) for ids in rows.tokens()]
-        network, precision = self._loaded(), self._precision(dtype)
-        present = [i for i, ids in enumerate(sequences) if ids]
-        caches = [network.kv_cache(len(sequences[i])) for i in present]
-        packed = self._passes.run(
-            [sequences[i] for i in present], caches, precision, last_only=False
-        )
-        V = self.config.vocab_size
-        logits = [np.empty((0, V), np.float32)] * len(sequences)
-        for i, values in zip(present, packed, strict=True):
-            logits[i] = values
-        return ModelOutput(rows.spread(logits, V))
-
-    def forward_with_kv_cache(
-        self,
-        input_ids: ArrayLike,
-        cache: KVCache | None = None,
-        *,
-        dtype: str | None = None,
-        last_only: bool = False,
-    ) -> tuple[Floats, KVCache]:
-        """Appends ids [L] to the cache (a new one for None) → (logits [L, V], cache).
-
-        `last_only` skips the head for all but the last position → [1, V].
-        """
-        ids = whole_numbers("input_ids", input_ids)
-        if ids.ndim == 2 and ids.shape[0] == 1:
-            ids = ids[0]
-        if ids.ndim != 1 or ids.size == 0:
-            raise RequestError(f"input_ids: expected [L] with L ≥ 1, got shape {list(ids.shape)}")
-        self._check_open()
-        precision = self._precision(dtype)
-        cache = self.kv_cache() if cache is None else cache
-        self._check_cache(cache)
-        sequence = self._checked(ids.tolist(), cache)
-        logits = self._passes.run(
-            [sequence], [cache], precision, last_only=last_only or len(sequence) == 1
-        )[0]
-        return logits, cache
 
     # Text.
 
@@ -295,24 +198,6 @@ class CausalModel(Model):
             )
         return self._checked([bos])
 
-    def _forget_passes(self) -> None:
-        self._passes.forget()
-
-    def _loaded(self) -> LanguageModel:
-        self._check_open()
-        return self._network
-
-    def _checked(self, ids: Sequence[Any], cache: KVCache | None = None) -> list[int]:
-        result = checked_ids(ids, self.config.vocab_size)
-        held = 0 if cache is None else cache.length
-        room = (self.context_length if cache is None else cache.capacity) - held
-        if len(result) > room:
-            raise RequestError(
-                f"{held} cached + {len(result)} new tokens = {held + len(result)} exceed the "
-                f"{'model' if cache is None else 'cache'}'s {held + room} positions"
-            )
-        return result
-
     # Conversations.
 
     @cached_property
@@ -393,9 +278,3 @@ class CausalModel(Model):
         token = self.chat_template.special_tokens.get("eos_token", "")
         token_id = self.tokenizer.raw.token_to_id(token)
         return frozenset() if token_id is None else frozenset({token_id})
-
-    def _check_cache(self, cache: KVCache) -> None:
-        if cache.shape != self._cache_shape:
-            raise RequestError(
-                f"cache: it was made for {cache.shape}; this model's is {self._cache_shape}"
-            )

@@ -263,6 +263,17 @@ class Model:
         """See CausalModel."""
         self._cannot("forward_with_kv_cache")
 
+    def forward_with_kv_caches(
+        self,
+        sequences: Sequence[ArrayLike],
+        caches: Sequence[KVCache],
+        *,
+        dtype: str | None = None,
+        last_only: bool = False,
+    ) -> list[Floats]:
+        """See CausalModel."""
+        self._cannot("forward_with_kv_caches")
+
     def embed(
         self,
         texts: str | Iterable[str],

@@ -77,6 +77,17 @@ def test_sampling_belongs_to_the_piece_before_it() -> None:
     assert clock.waits == [pytest.approx(0.05)]
 
 
+@pytest.mark.parametrize("duty", [0.1, 0.5])
+def test_long_tokens_and_their_sampling_hold_the_share(duty: float) -> None:
+    clock = Clock()
+    pauses, began_s = Pauses(clock, clock.wait), clock.now_s
+    while clock.now_s - began_s < 60.0:
+        clock.work(pauses, 0.4, duty)
+        clock.now_s += 0.01
+        pauses.went_on(duty)
+    assert pauses.worked_s / (clock.now_s - began_s) == pytest.approx(duty, abs=0.01)
+
+
 def test_ctrl_c_in_a_pause_counts_what_was_slept() -> None:
     clock = Clock()
 

@@ -82,8 +82,10 @@ class LapwingCausal(Runner):
             self.model.forward_with_kv_cache(
                 sequences[0], self._caches[0], dtype=self.dtype, last_only=True
             )
-        else:  # no public function takes several caches
-            self.model._passes.run(sequences, self._caches, self.dtype, last_only=True)
+        else:
+            self.model.forward_with_kv_caches(
+                sequences, self._caches, dtype=self.dtype, last_only=True
+            )
 
     def rewind(self) -> None:
         for cache, length in zip(self._caches, self._lengths, strict=True):

@@ -29,6 +29,12 @@ class Debt:
         if spread:
             self.owed_s = min(self.owed_s, MAX_CARRIED_S)
 
+    def more(self, seconds: float, duty: float) -> None:
+        """The last piece was longer by so much."""
+        piece_s = seconds * (1.0 - duty) / duty
+        self._piece_s += piece_s
+        self.owed_s += piece_s
+
     @property
     def pause_s(self) -> float:
         """To be slept before the next piece.

@@ -86,6 +86,9 @@ class Pacer:
     @settings.setter
     def settings(self, settings: Settings) -> None:
         self._settings = settings
+        unlimited = replace(settings, power=1.0, switch_at="request", battery_floor=0.15)
+        # Whether it may act on more than a collapse: then it looks before it begins.
+        self.governs = unlimited != Settings()
         self.command = Command(
             duty=settings.power, threads=None, qos="normal", precision=None, device=None,
             admit=settings.mode != "background", mode=settings.mode,
@@ -93,12 +96,6 @@ class Pacer:
         )  # fmt: skip
         self._ticked_s = None
         self._parked = True  # the first decision is acted on, whatever it is
-
-    @property
-    def governs(self) -> bool:
-        """Whether it may act on more than a collapse: then it looks before it begins."""
-        given, plain = self._settings, Settings()
-        return replace(given, power=1.0, switch_at="request", battery_floor=0.15) != plain
 
     @property
     def chunk_tokens(self) -> int | None:
@@ -141,14 +138,19 @@ class Pacer:
 
     def after(self, began_s: float, *, turn: bool) -> None:
         """A pass has ended."""
-        last_s = self.pauses.ended_s
-        duty = self.command.duty
-        self.pauses.worked(began_s, duty if duty > 0.0 else 1.0, spread=self._first_token())
+        pauses = self.pauses
+        last_s, duty = pauses.ended_s, self.command.duty
+        if duty < 1.0:
+            pauses.worked(began_s, duty if duty > 0.0 else 1.0, spread=self._first_token())
+        else:
+            pauses.worked(began_s, 1.0)
         if turn:
             self._turn.release()
+        if self.watcher.awake:
+            return
         if self._streak_s is None or last_s is None or began_s - last_s > LINGER_S:
             self._streak_s = began_s
-        if self.governs or (self.pauses.ended_s or 0.0) - self._streak_s >= LOOK_AFTER_S:
+        if self.governs or pauses.clock() - self._streak_s >= LOOK_AFTER_S:
             self.watcher.wake()
 
     def made(self, tokens: int, precision: str, context: int | None = None) -> None:

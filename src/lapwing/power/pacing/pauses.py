@@ -30,7 +30,7 @@ class Pauses:
         self.longest_s = 0.0  # of the pauses
         self.last_s = 0.0  # of the pieces of work
         self.ended_s: float | None = None  # the last piece
-        self._debt, self._clock, self._wait = Debt(), clock, wait
+        self._debt, self.clock, self._wait = Debt(), clock, wait
         self._event = threading.Event()
         self.nudges = 0
         self.closed = False
@@ -39,7 +39,7 @@ class Pauses:
         """Sleeps what is owed, in pieces of at most MAX_PAUSE_S; at full duty there is no debt."""
         debt, ended_s = self._debt, self.ended_s
         if ended_s is not None:  # the caller took its time with the last token
-            debt.rested(self._clock() - ended_s)
+            debt.rested(self.clock() - ended_s)
         if duty >= 1.0:
             debt.owed_s = min(debt.owed_s, 0.0)
             return
@@ -49,12 +49,12 @@ class Pauses:
 
     def sleep(self, seconds: float) -> float:
         """One pause → its length as measured."""
-        began_s = self._clock()
+        began_s = self.clock()
         try:
             if self._wait(self._event, seconds) and not self.closed:
                 self._event.clear()
         finally:  # Ctrl-C comes here
-            slept_s = self._clock() - began_s
+            slept_s = self.clock() - began_s
             self.paused_s += slept_s
             self.longest_s = max(self.longest_s, slept_s)
             self._debt.slept(slept_s)
@@ -62,7 +62,7 @@ class Pauses:
 
     def worked(self, began_s: float, duty: float, *, spread: bool = False) -> float:
         """A piece of work has ended → its seconds. spread: see Debt.work."""
-        self.ended_s = now_s = self._clock()
+        self.ended_s = now_s = self.clock()
         seconds = now_s - began_s
         self.worked_s += seconds
         self.last_s = seconds
@@ -72,10 +72,13 @@ class Pauses:
 
     def went_on(self, duty: float) -> None:
         """The last piece ends only now: sampling, say, belongs to it."""
-        if self.ended_s is not None:
-            began_s, seconds = self.ended_s, self.last_s
-            self.worked(began_s, duty if duty > 0.0 else 1.0)
-            self.last_s = seconds  # of its pass alone
+        if self.ended_s is None:
+            return
+        now_s = self.clock()
+        seconds, self.ended_s = now_s - self.ended_s, now_s
+        self.worked_s += seconds  # last_s stays that of the pass
+        if 0.0 < duty < 1.0:
+            self._debt.more(seconds, duty)
 
     def nudge(self) -> None:
         """From any thread: ends the pause that is going on; what it left is owed still."""

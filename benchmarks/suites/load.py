@@ -1,4 +1,8 @@
-"""Warm starts: a fresh process to the first logits or vector, and the memory it then holds."""
+"""Warm starts: a fresh process to the first logits or vector, and the memory it then holds.
+
+Counted are imports, load and first pass together, whichever of them a runtime has its work in; not
+the interpreter's own start, which is the same for all.
+"""
 
 from __future__ import annotations
 
@@ -59,9 +63,10 @@ def start(session: Session, model: Model, mine: Starts) -> None:
 
 
 def row(session: Session, model: Model, mine: Starts) -> Row:
-    """Load and first logits; parts and memory beside them."""
+    """Imports, load and first logits; parts and memory beside them."""
     parts = mine.seconds
-    total = [a + b for a, b in zip(parts["load"], parts["first"], strict=True)]
+    counted = (parts["imports"], parts["load"], parts["first"])
+    total = [sum(each) for each in zip(*counted, strict=True)]
     spread, used = Spread.of(total), mine.used
     assert mine.facts is not None
     assert used is not None

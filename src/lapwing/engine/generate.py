@@ -100,6 +100,11 @@ class TextStream:
         self._request.cancel()
 
     @property
+    def precision(self) -> str:
+        """Of the last pass, or of the first where there was none."""
+        return self._answer.precision
+
+    @property
     def token_times_s(self) -> tuple[float, ...]:
         """When each token so far was chosen, by a monotonic clock."""
         return tuple(self._answer.token_times_s)

@@ -182,3 +182,26 @@ def test_the_share_that_a_user_asked_for_holds_from_the_first_second_on() -> Non
 def test_memory_pressure_sheds_caches() -> None:
     assert step(State(Observation(memory_pressure=0.2)), 1.0).shed
     assert not step(State(Observation(memory_pressure=0.01)), 1.0).shed
+
+
+def held(seen: Observation, seconds: int, settings: Settings) -> Command:
+    """The command after so many equal seconds."""
+    state = State(seen, settings=settings)
+    for _ in range(seconds):
+        command = step(state, 1.0)
+        state = replace(state, memory=command.memory)
+    return command
+
+
+def test_token_times_alone_never_ask_for_less_than_half() -> None:
+    """Clocks that are low for another reason do not come back by pauses."""
+    slow = held(Observation(slowdown=0.8), 600, Settings(mode="balanced"))
+    assert slow.duty == 0.5
+    assert slow.reasons == ("tokens have become slower",)
+    told = held(Observation(thermal_pressure="heavy"), 600, Settings(mode="balanced"))
+    assert told.duty == pytest.approx(0.1)  # what the system says of its heat goes further
+
+
+def test_token_times_beside_busy_processes_tell_nothing() -> None:
+    seen = Observation(slowdown=0.8, load=0.5)
+    assert held(seen, 60, Settings(mode="balanced")).duty == 1.0

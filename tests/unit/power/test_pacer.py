@@ -225,6 +225,26 @@ def test_slow_tokens_are_noticed_without_any_sensor() -> None:
     paced.close()
 
 
+def test_a_pulled_plug_changes_clocks_and_is_no_slowdown() -> None:
+    senses = FakeSenses(Observation(on_battery=False))
+    paced = pacer(senses=senses, profile="balanced")
+
+    def tokens(seconds: float) -> None:
+        for at in range(200):
+            paced.pauses.ended_s, paced.pauses.last_s = time.perf_counter(), seconds
+            paced.made(1, "int8", at)
+
+    tokens(0.01)
+    paced.tick()
+    senses.seen = Observation(on_battery=True)
+    tokens(0.02)
+    paced.tick()
+    tokens(0.02)
+    paced.tick()
+    assert paced.command.duty == 1.0
+    paced.close()
+
+
 def test_short_work_says_why_it_knows_no_joules() -> None:
     paced = Pacer(settings_of(environ={}))
     request = paced.request(interactive=True)

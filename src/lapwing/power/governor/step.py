@@ -17,6 +17,8 @@ from lapwing.power.governor.state import State
 
 FLOOR_DUTY = 0.5  # below the battery's floor
 EMPTY = 0.05  # of the charge: running requests end
+GUESSED_DUTY = 0.5  # the least that token times alone ask for: heat is one of many reasons
+BUSY = 0.10  # of the CPUs, used by others: that makes tokens slower, too
 COLLAPSE = 0.5  # token time over what it was, less 1: firmware has taken the clocks away
 INTERACTIVE_S = 2.0  # of a waiting user's request, without pauses
 INTERACTIVE_C = 5.0  # … while it is so far below the set-point
@@ -40,7 +42,7 @@ def step(state: State, dt: float) -> Command:
     duty, pressed = pressure.control(memory.pressed, level, dt)
     limits.append((duty, f"thermal pressure {seen.thermal_pressure}"))
     duty, collapsed = pressure.control(memory.collapsed, _collapse(mode, seen), dt)
-    limits.append((duty, "tokens have become slower"))
+    limits.append((max(duty, GUESSED_DUTY), "tokens have become slower"))
 
     draw = memory.draw
     if settings.max_watts is not None:
@@ -98,9 +100,14 @@ def _hold(
 
 
 def _collapse(mode: Mode, seen: Observation) -> PressureLevel | None:
-    """Token times as a level of pressure: modes that hold heat act early, others on collapse."""
+    """Token times as a level of pressure: modes that hold heat act early, others on collapse.
+
+    Beside busy processes they tell nothing.
+    """
     if seen.slowdown is None:
         return None
+    if seen.load is not None and seen.load >= BUSY:
+        return "nominal"
     has_other = seen.temperature_c is not None or seen.thermal_pressure is not None
     limit = COLLAPSE if has_other or not _acts(mode) else 0.15
     return "heavy" if seen.slowdown >= limit else "nominal"

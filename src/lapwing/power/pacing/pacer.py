@@ -71,6 +71,7 @@ class Pacer:
         self._streak_s: float | None = None
         self._ticked_s: float | None = None
         self._tokens = 0
+        self._on_battery: bool | None = None
         self._exempt_until_s = 0.0
         self.speed = 1.0  # seconds of the machine in one of ours: more, where a plant stands for it
         self.watcher = Watcher(self)
@@ -285,6 +286,12 @@ class Pacer:
 
     def _seen(self, tokens: int) -> Observation:
         seen = self.senses.look()
+        if (
+            seen.on_battery != self._on_battery
+        ):  # clocks are others now: what was fast tells nothing
+            self._on_battery = seen.on_battery
+            self._detectors.clear()
+            self._times.clear()
         slowdown = self._slowdown()
         waits = [r.waited_s for r in self._requests if r.interactive]
         return replace(

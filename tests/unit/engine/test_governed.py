@@ -114,6 +114,10 @@ def test_precision_at_the_border_of_a_request(model: CausalModel) -> None:
     assert generate(model, dtype="int8").dtype == "int8"  # who names one gets it
     senses.seen = PLUGGED
     model.governor.tick()
+    assert generate(model).dtype == "int4"  # a plug that flaps does not matter
+    model.governor.speed = 1e9  # ten seconds a look, which is the most
+    for _ in range(40):
+        model.governor.tick()
     assert generate(model).dtype == "int8"
 
 

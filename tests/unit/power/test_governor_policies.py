@@ -156,3 +156,26 @@ def test_watts_settle_on_the_budget() -> None:
 
 def test_unknown_watts_limit_nothing() -> None:
     assert watts.control(Draw(), None, 10.0, 1.0, 1.0) == (1.0, Draw())
+
+
+def test_heat_that_takes_much_of_the_duty_asks_for_int4_until_it_is_gone() -> None:
+    state, now = Switching(), "int8"
+    heat = ["warm"] * 100 + ["hot"] * 10 + ["warm"] * 400 + ["cool"] * 10
+    seen = []
+    for at, level in enumerate(heat):
+        now, state = precision.control(state, None, None, float(at), 1.0, level)  # type: ignore[arg-type]
+        seen.append(now)
+    assert seen.index("int4") == 100
+    assert seen[100:510] == ["int4"] * 410
+    assert seen[-1] == "int8"
+
+
+def test_heat_that_comes_and_goes_switches_at_most_four_times_an_hour() -> None:
+    state, changes = Switching(), 0
+    for at in range(3600):
+        before = state.precision
+        _, state = precision.control(
+            state, None, None, float(at), 1.0, "hot" if at // 20 % 2 else "cool"
+        )
+        changes += state.precision != before
+    assert 1 <= changes <= precision.PER_HOUR

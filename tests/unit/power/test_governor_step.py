@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from lapwing.power.governor.command import Command
 from lapwing.power.governor.memory import Memory
 from lapwing.power.governor.observation import Observation
-from lapwing.power.governor.settings import Settings
+from lapwing.power.governor.settings import Mode, Settings
 from lapwing.power.governor.state import State
 from lapwing.power.governor.step import step
 from lapwing.power.governor.temperature import Heat
@@ -205,3 +206,46 @@ def test_token_times_alone_never_ask_for_less_than_half() -> None:
 def test_token_times_beside_busy_processes_tell_nothing() -> None:
     seen = Observation(slowdown=0.8, load=0.5)
     assert held(seen, 60, Settings(mode="balanced")).duty == 1.0
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("quiet", "int4"), ("battery", "int4"), ("balanced", None)]
+)
+def test_heat_in_modes_that_save(mode: Mode, expected: str | None) -> None:
+    """Before ever longer pauses come half the bytes."""
+    hot = held(Observation(temperature_c=95.0, critical_c=105.0), 60, Settings(mode=mode))
+    assert hot.duty < 0.7
+    assert hot.precision == expected
+    assert ("int4: heat" in hot.reasons) is (expected is not None)
+    never = Settings(mode=mode, switch_at="never")
+    seen = Observation(temperature_c=95.0, critical_c=105.0)
+    assert held(seen, 60, never).precision is None
+
+
+def test_a_flapping_plug_under_auto_switches_once() -> None:
+    state = State(Observation(), settings=Settings(follow=True))
+    told = []
+    for at in range(1200):
+        seen = Observation(on_battery=bool(at // 7 % 2), charge=0.35)
+        command = step(replace(state, seen=seen), 1.0)
+        state = replace(state, memory=command.memory)
+        told.append(command.precision)
+    assert sum(a != b for a, b in pairwise(told)) == 1
+    assert told[-1] == "int4"
+
+
+def test_mains_bring_int8_back_after_a_minute() -> None:
+    low = Observation(on_battery=True, charge=0.35)
+    state = State(low, settings=Settings(follow=True))
+    for _ in range(400):
+        command = step(state, 1.0)
+        state = replace(state, memory=command.memory)
+    assert command.precision == "int4"
+    state = replace(state, seen=replace(low, on_battery=False))
+    told = []
+    for _ in range(90):
+        command = step(state, 1.0)
+        state = replace(state, memory=command.memory)
+        told.append(command.precision)
+    assert told.index(None) == 59  # a minute
+    assert told[59:] == [None] * 31

@@ -1,4 +1,7 @@
-"""int8 or int4, by the charge of the battery: with hysteresis, dwell and a limit per hour."""
+"""int8 or int4, by the charge of the battery and by heat: with hysteresis, dwell, a limit per hour.
+
+Where heat has taken much of the duty, half the bytes a token give more tokens than pauses at int8.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["int8", "int4"]
+Warmth = Literal["cool", "warm", "hot"]  # heat takes nothing, something, much of the duty
 
 DOWN_AT, UP_AT = 0.40, 0.50  # of the charge, while discharging
 STABLE_AC_S = 60.0
+HOT_DUTY = 0.7
 DWELL_S = 300.0
 PER_HOUR = 4
 
@@ -22,10 +27,20 @@ class Switching:
     switched_s: tuple[float, ...] = ()
 
 
+def warmth(duty: float) -> Warmth:
+    """From the duty that heat alone would leave."""
+    return "hot" if duty <= HOT_DUTY else "warm" if duty < 1.0 else "cool"
+
+
 def control(
-    switching: Switching, on_battery: bool | None, charge: float | None, time_s: float, dt: float
+    switching: Switching,
+    on_battery: bool | None,
+    charge: float | None,
+    time_s: float,
+    dt: float,
+    heat: Warmth = "cool",
 ) -> tuple[Precision, Switching]:
-    """The precision to be used. Where the power source is not known, nothing changes."""
+    """The precision to be used. on_battery: None where it is not known, or shall not matter."""
     ac_s = switching.ac_s + dt if on_battery is False else 0.0
     now, times_s = switching.precision, switching.switched_s
     wanted: Precision = now
@@ -33,6 +48,10 @@ def control(
         wanted = "int8"
     elif on_battery and charge is not None:
         wanted = "int4" if charge <= DOWN_AT else "int8" if charge >= UP_AT else now
+    elif on_battery is None:
+        wanted = "int8"
+    if heat == "hot" or (heat == "warm" and now == "int4"):
+        wanted = "int4"
     recent = tuple(s for s in times_s if time_s - s < 3600.0)
     free = not recent or (time_s - recent[-1] >= DWELL_S and len(recent) < PER_HOUR)
     if wanted != now and free:

@@ -49,11 +49,19 @@ def step(state: State, dt: float) -> Command:
         duty, draw = watts.control(draw, seen.watts, settings.max_watts, memory.duty, dt)
         limits.append((duty, f"{seen.watts:.1f} W" if seen.watts is not None else "watts"))
 
+    saves = mode in ("quiet", "battery", "background")
+    by_charge = settings.follow or mode == "battery"
+    warmth = precision.warmth(heat.duty) if saves else "cool"
     chosen, switching = precision.control(
-        memory.switching, seen.on_battery, seen.charge, time_s, dt
+        memory.switching,
+        seen.on_battery if by_charge else None,
+        seen.charge,
+        time_s,
+        dt,
+        warmth,
     )
     why_not, waiting = admission.control(memory.waiting, seen, dt)
-    bits, stop, reasons = _battery_and_budget(mode, state, chosen)
+    bits, stop, reasons = _battery_and_budget(mode, state, chosen, warmth)
     if seen.on_battery and seen.charge is not None and seen.charge < settings.battery_floor:
         limits.append((FLOOR_DUTY, f"battery {100 * seen.charge:.0f} %"))
         why_not = why_not or f"battery {100 * seen.charge:.0f} %"
@@ -65,7 +73,6 @@ def step(state: State, dt: float) -> Command:
     if far and seen.interactive_s is not None and seen.interactive_s <= INTERACTIVE_S:
         duty = settings.power  # what a user asked for is kept in any case
     reasons += [why for limit, why in limits if limit < 1.0 and limit == duty and why]
-    saves = mode in ("quiet", "battery", "background")
     qos: Qos = "background" if mode == "background" else "efficient" if saves else "normal"
     return Command(
         duty=duty,
@@ -119,7 +126,7 @@ def _far(seen: Observation, set_c: float | None) -> bool:
 
 
 def _battery_and_budget(
-    mode: Mode, state: State, by_charge: precision.Precision
+    mode: Mode, state: State, chosen: precision.Precision, warmth: precision.Warmth
 ) -> tuple[Literal["int8", "int4"] | None, Stop | None, list[str]]:
     """Precision, end of running requests, and why."""
     seen, settings = state.seen, state.settings
@@ -127,9 +134,12 @@ def _battery_and_budget(
     stop: Stop | None = None
     reasons: list[str] = []
     low = seen.on_battery and seen.charge is not None and seen.charge < settings.battery_floor
-    if settings.switch_at != "never" and (low or (mode == "battery" and by_charge == "int4")):
+    if settings.switch_at != "never" and (low or chosen == "int4"):
         bits = "int4"
-        reasons.append("int4: battery" + ("" if seen.charge is None else f" {seen.charge:.0%}"))
+        on_charge = seen.on_battery and (low or warmth == "cool")
+        charge = "" if seen.charge is None else f" {seen.charge:.0%}"
+        why = f"battery{charge}" if on_charge else "heat" if warmth != "cool" else "for a while yet"
+        reasons.append(f"int4: {why}")
     if seen.on_battery and seen.charge is not None and seen.charge < EMPTY and _acts(mode):
         stop = "battery"
     if settings.energy_budget_j is not None and seen.joules is not None:

@@ -288,7 +288,7 @@ class Pacer:
         seen = self.senses.look()
         if (
             seen.on_battery != self._on_battery
-        ):  # clocks are others now: what was fast tells nothing
+        ):  # clocks are others now
             self._on_battery = seen.on_battery
             self._detectors.clear()
             self._times.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from lapwing.backends.base import Floats
 from lapwing.engine.encoder_heads import HeadedEncoder, at_least_one, sequences_of
 from lapwing.engine.encoding import batch_limit, tokens_of_a_pass
 from lapwing.engine.model import Loaded
+from lapwing.engine.pass_size import PassSize
 from lapwing.engine.read_ahead import tokenized_windows
 from lapwing.engine.result import EmbeddedTexts
 from lapwing.errors import RequestError
@@ -51,8 +53,9 @@ class EncoderModel(HeadedEncoder):
 
         Pooled as the checkpoint's modules say (sentence-transformers), else by the mean.
         normalize: to unit length; False leaves even the checkpoint's own Normalize module out.
-        batch_size: texts of a pass; auto packs as many tokens as a pass is best at. Other
-        arguments: those of `embed_stream`. Texts that are cut are reported in the log.
+        batch_size: texts of a pass; auto packs as many tokens as a pass is best at, which long jobs
+        find out once for this machine and model. Other arguments: those of `embed_stream`. Texts
+        that are cut are reported in the log.
         """
         if isinstance(texts, str):
             return self.embed([texts], normalize, batch_size, **arguments)[0]
@@ -100,8 +103,8 @@ class EncoderModel(HeadedEncoder):
                 "been trained for others",
                 self._checkpoint.directory,
             )
-        max_tokens = tokens_of_a_pass(self.config)
-        start = 0
+        size: PassSize | None = None  # for more than a window
+        max_tokens, start = tokens_of_a_pass(self.config), 0
 
         def encode(window: list[str]) -> list[Encoded]:
             return self._encode([self._prepared(text, prompt) for text in window], limit)
@@ -123,10 +126,17 @@ class EncoderModel(HeadedEncoder):
                         "special ones"
                     )
             vectors = np.empty((len(encoded), self.embedding_size), np.float32)
+            if start and size is None and max_sequences is None:
+                size = PassSize.of(self.config, self._backend, precision)
+            if size is not None:
+                max_tokens = size.tokens
             sequences = sequences_of(encoded, max_tokens, max_sequences)
+            counts = [len(text.ids) for text in encoded]
+            began_s, paused_s = time.perf_counter(), self.governor.pauses.paused_s
             for group, h, step in self._passes.run(sequences, precision):
                 vectors[group] = self._sentence(h, step, normalize=normalize)
-            counts = [len(text.ids) for text in encoded]
+            if size is not None and paused_s == self.governor.pauses.paused_s:
+                size.took(sum(counts), time.perf_counter() - began_s)
             yield EmbeddedTexts(start, vectors, counts, truncated)
             start += len(encoded)
 

@@ -32,10 +32,14 @@ class Sequences:
     max_sequences: int | None = None
 
 
+def bytes_of_a_token(config: EncoderConfig) -> int:
+    """Of its activations: h, q, k, v, attention's result and the inner layer, float32."""
+    return 4 * (6 * config.hidden_size + config.intermediate_size)
+
+
 def tokens_of_a_pass(config: EncoderConfig) -> int:
-    """As many as fit PASS_BYTES: h, q, k, v, attention's result and the inner layer, float32."""
-    each = 4 * (6 * config.hidden_size + config.intermediate_size)
-    return max(MIN_PASS_TOKENS, PASS_BYTES // each)
+    """As many as fit PASS_BYTES; long jobs find out better (pass_size.py)."""
+    return max(MIN_PASS_TOKENS, PASS_BYTES // bytes_of_a_token(config))
 
 
 def batch_limit(batch_size: int | str) -> int | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
-from plants import FAN_RPM, Laptop, Plant, Thermometer, leakage
+from plants import FAN_RPM, PLATFORM_W, Laptop, Plant, Thermometer, leakage
 
 from lapwing.power.governor.command import Command
 from lapwing.power.governor.memory import Memory
@@ -21,7 +21,6 @@ from lapwing.power.governor.step import step
 HALF_AN_HOUR_S = 1800
 WARM_S = 600  # errors are counted from here on
 SETTLED_C = 1.5
-MOVE = 0.1  # of duty
 TOKEN_NOISE = 0.06  # of a token's time
 
 
@@ -106,12 +105,24 @@ def pressure(moderate_c: float, heavy_c: float) -> Observe:
     return observe
 
 
+class Watts:
+    """Heat, and the watts of the last second."""
+
+    def __init__(self) -> None:
+        self._joules = 0.0
+
+    def __call__(self, laptop: Laptop, shown_c: float) -> Observation:
+        watts = laptop.joules - self._joules - PLATFORM_W
+        self._joules = laptop.joules
+        return replace(heat(laptop, shown_c), watts=max(watts, 0.0))
+
+
 class TokenTimes:
     """No sensor at all: the detector sees each token's time, and the governor what it says."""
 
     def __init__(self, seed: int = 0) -> None:
         self.detector, self._noise = Detector(), random.Random(seed)
-        self._begun, self._context = 0.0, 0
+        self._context = 0
 
     def __call__(self, laptop: Laptop, shown_c: float) -> Observation:
         token_s = 1.0 / (laptop.plant.full_tps * laptop.speed)
@@ -133,6 +144,8 @@ class Trace:
     die_c: list[float]
     duty: list[float]
     tps: list[float]
+    watts: list[float]  # of the package
+    hottest_c: float
     j_per_token: float
     throttled: float  # share of the time
     fan: float
@@ -145,7 +158,7 @@ class Trace:
     @property
     def overshoot_c(self) -> float:
         """The hottest moment above the set-point; below 0 where it never came near."""
-        return max(self.die_c) - self.set_c
+        return self.hottest_c - self.set_c
 
     @property
     def rms_c(self) -> float:
@@ -153,18 +166,10 @@ class Trace:
         late = self.die_c[WARM_S:]
         return (sum((each - self.set_c) ** 2 for each in late) / len(late)) ** 0.5
 
-    def moves_per_minute(self, smallest: float = MOVE, after_s: int = WARM_S) -> float:
-        """Changes of the duty by more than `smallest` from where it last came to stand."""
-        moves, at = 0, self.duty[after_s]
-        for duty in self.duty[after_s:]:
-            if abs(duty - at) > smallest:
-                moves, at = moves + 1, duty
-        return 60 * moves / (len(self.duty) - after_s)
-
-    def jumps_per_minute(self, smallest: float, after_s: int = WARM_S) -> float:
-        """Changes between one second and the next."""
-        late = self.duty[after_s:]
-        return 60 * sum(abs(b - a) > smallest for a, b in pairwise(late)) / len(late)
+    def moves_per_minute(self, larger_than: float) -> float:
+        """Changes of the duty between one second and the next, after the first ten minutes."""
+        late = self.duty[WARM_S:]
+        return 60 * sum(abs(b - a) > larger_than for a, b in pairwise(late)) / len(late)
 
     @property
     def settle_s(self) -> int | None:
@@ -195,20 +200,23 @@ def run(
     laptop = Laptop(plant, room_c, ripples=ripples)
     thermometer = Thermometer(seed, every_s)
     seen = observe(laptop, thermometer.read(laptop.die_c))
-    die_c, duties, tps, before = [], [], [], 0.0
+    die_c: list[float] = []
+    duties: list[float] = []
+    tps: list[float] = []
+    watts: list[float] = []
     for second in range(seconds):
         if other_w is not None:
             laptop.other_w = other_w(second)
-        duty = policy.duty(seen)
+        duty, tokens, joules = policy.duty(seen), laptop.tokens, laptop.joules
         laptop.second(duty)
         seen = observe(laptop, thermometer.read(laptop.die_c))
         die_c.append(laptop.die_c)
         duties.append(duty)
-        tps.append(laptop.tokens - before)
-        before = laptop.tokens
+        tps.append(laptop.tokens - tokens)
+        watts.append(laptop.joules - joules - PLATFORM_W)
     j_per_token = laptop.joules / laptop.tokens if laptop.tokens else float("inf")
     return Trace(
-        set_c, die_c, duties, tps, j_per_token,
+        set_c, die_c, duties, tps, watts, laptop.hottest_c, j_per_token,
         laptop.throttled_s / seconds, laptop.fan_s / seconds,
     )  # fmt: skip
 
@@ -264,8 +272,3 @@ def oracle_tokens(plant: Plant, set_c: float, seconds: int = HALF_AN_HOUR_S) -> 
 def disturbed(watts: float, begin_s: int, seconds: int) -> Callable[[int], float]:
     """Other work in the middle of it."""
     return lambda second: watts if begin_s <= second < begin_s + seconds else 0.0
-
-
-def every(trace: Sequence[float], seconds: int) -> list[float]:
-    """Means of so many seconds each, for a picture."""
-    return [sum(trace[i : i + seconds]) / seconds for i in range(0, len(trace), seconds)]

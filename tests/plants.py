@@ -117,6 +117,7 @@ class Laptop:
         "collapsed",
         "fan_on",
         "fan_s",
+        "hottest_c",
         "joules",
         "other_w",
         "plant",
@@ -130,7 +131,7 @@ class Laptop:
 
     def __init__(self, plant: Plant, room_c: float = 25.0, *, ripples: bool = False) -> None:
         self.plant, self.room_c, self.ripples = plant, room_c, ripples
-        self.chip_c = self.case_c = room_c
+        self.chip_c = self.case_c = self.hottest_c = room_c
         self.ripple_c = self.other_w = 0.0
         self.tokens = self.joules = self.worked_s = self.throttled_s = self.fan_s = 0.0
         self.clock = self._held = 1.0
@@ -155,6 +156,7 @@ class Laptop:
         idle_w = plant.idle_w + other_w
         debt = (1.0 - duty) / duty if duty > 0.0 else 0.0
         worked_s = tokens = joules = 0.0
+        hottest_c = self.hottest_c
         fan_kpw, ripples = plant.fan_kpw, self.ripples
         per_r2 = 1 / (fan_kpw if fan_kpw and self.fan_on else plant.r2_kpw)
         clock, speed, work_w = self.clock, self.speed, self._work_w()
@@ -177,6 +179,8 @@ class Laptop:
                 ripple_c += DT_S / RIPPLE_S * (RIPPLE_KPW * watts - ripple_c)
             chip_c += per_c1 * (watts - across_w)
             case_c += per_c2 * (across_w - (case_c - room_c) * per_r2)
+            if chip_c + ripple_c > hottest_c:
+                hottest_c = chip_c + ripple_c
             worked_s += piece_s
             tokens += piece_s * speed
             joules += watts
@@ -185,6 +189,7 @@ class Laptop:
                 per_r2 = 1 / (fan_kpw if self.fan_on else plant.r2_kpw)
                 self.fan_s += DT_S * self.fan_on
         self.chip_c, self.case_c, self._owed_s, self.ripple_c = chip_c, case_c, owed_s, ripple_c
+        self.hottest_c = hottest_c
         self.worked_s += worked_s
         self.tokens += tokens * plant.full_tps
         self.joules += joules * DT_S + PLATFORM_W

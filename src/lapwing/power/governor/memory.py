@@ -25,3 +25,4 @@ class Memory:
     fan: Fan = field(default_factory=Fan)
     switching: Switching = field(default_factory=Switching)
     waiting: Waiting = field(default_factory=Waiting)
+    low: bool = False  # below the battery's floor

@@ -39,8 +39,13 @@ def control(
     time_s: float,
     dt: float,
     heat: Warmth = "cool",
+    *,
+    low: bool = False,
 ) -> tuple[Precision, Switching]:
-    """The precision to be used. on_battery: None where it is not known, or shall not matter."""
+    """The precision to be used. on_battery: None where it is not known, or shall not matter.
+
+    low: the charge is below what the user wants to be left.
+    """
     ac_s = switching.ac_s + dt if on_battery is False else 0.0
     now, times_s = switching.precision, switching.switched_s
     wanted: Precision = now
@@ -50,7 +55,7 @@ def control(
         wanted = "int4" if charge <= DOWN_AT else "int8" if charge >= UP_AT else now
     elif on_battery is None:
         wanted = "int8"
-    if heat == "hot" or (heat == "warm" and now == "int4"):
+    if low or heat == "hot" or (heat == "warm" and now == "int4"):
         wanted = "int4"
     recent = tuple(s for s in times_s if time_s - s < 3600.0)
     free = not recent or (time_s - recent[-1] >= DWELL_S and len(recent) < PER_HOUR)

@@ -16,6 +16,7 @@ from lapwing.power.governor.settings import Mode
 from lapwing.power.governor.state import State
 
 FLOOR_DUTY = 0.5  # below the battery's floor
+ABOVE_FLOOR = 0.05  # of the charge: so much more ends it, and a minute of mains does
 EMPTY = 0.05  # of the charge: running requests end
 GUESSED_DUTY = 0.5  # the least that token times alone ask for: heat is one of many reasons
 BUSY = 0.10  # of the CPUs, used by others: that makes tokens slower, too
@@ -49,6 +50,8 @@ def step(state: State, dt: float) -> Command:
         duty, draw = watts.control(draw, seen.watts, settings.max_watts, memory.duty, dt)
         limits.append((duty, f"{seen.watts:.1f} W" if seen.watts is not None else "watts"))
 
+    why_not, waiting = admission.control(memory.waiting, seen, dt)
+    low = _low(memory.low, seen, settings.battery_floor, waiting.ac_s)
     saves = mode in ("quiet", "battery", "background")
     by_charge = settings.follow or mode == "battery"
     warmth = precision.warmth(heat.duty) if saves else "cool"
@@ -59,12 +62,11 @@ def step(state: State, dt: float) -> Command:
         time_s,
         dt,
         warmth,
+        low=low,
     )
-    why_not, waiting = admission.control(memory.waiting, seen, dt)
-    bits, stop, reasons = _battery_and_budget(mode, state, chosen, warmth)
-    if seen.on_battery and seen.charge is not None and seen.charge < settings.battery_floor:
-        limits.append((FLOOR_DUTY, f"battery {100 * seen.charge:.0f} %"))
-        why_not = why_not or f"battery {100 * seen.charge:.0f} %"
+    bits, stop, reasons = _battery_and_budget(mode, state, chosen, warmth, low=low)
+    if low and seen.on_battery:
+        limits.append((FLOOR_DUTY, "battery" + _percent(seen.charge)))
 
     if mode == "background" and why_not is not None:
         reasons.append(f"waits: {why_not}")
@@ -81,7 +83,9 @@ def step(state: State, dt: float) -> Command:
         precision=bits,
         device=None,
         admit=why_not is None,
-        memory=Memory(time_s, duty, heat, pressed, collapsed, draw, fan_memory, switching, waiting),
+        memory=Memory(
+            time_s, duty, heat, pressed, collapsed, draw, fan_memory, switching, waiting, low
+        ),
         shed=seen.memory_pressure is not None and seen.memory_pressure >= STALLED,
         stop=stop,
         mode=mode,
@@ -125,16 +129,31 @@ def _far(seen: Observation, set_c: float | None) -> bool:
     return set_c is None or seen.temperature_c is None or seen.temperature_c < set_c - INTERACTIVE_C
 
 
+def _low(before: bool, seen: Observation, floor: float, ac_s: float) -> bool:
+    """Below the battery's floor. A gauge's noise and a plug that flaps do not end it."""
+    if seen.on_battery and seen.charge is not None:
+        return seen.charge < floor + (ABOVE_FLOOR if before else 0.0)
+    return before and ac_s < admission.STABLE_AC_S
+
+
+def _percent(charge: float | None) -> str:
+    return "" if charge is None else f" {100 * charge:.0f} %"
+
+
 def _battery_and_budget(
-    mode: Mode, state: State, chosen: precision.Precision, warmth: precision.Warmth
+    mode: Mode,
+    state: State,
+    chosen: precision.Precision,
+    warmth: precision.Warmth,
+    *,
+    low: bool,
 ) -> tuple[Literal["int8", "int4"] | None, Stop | None, list[str]]:
     """Precision, end of running requests, and why."""
     seen, settings = state.seen, state.settings
     bits: Literal["int8", "int4"] | None = None
     stop: Stop | None = None
     reasons: list[str] = []
-    low = seen.on_battery and seen.charge is not None and seen.charge < settings.battery_floor
-    if settings.switch_at != "never" and (low or chosen == "int4"):
+    if settings.switch_at != "never" and chosen == "int4":
         bits = "int4"
         on_charge = seen.on_battery and (low or warmth == "cool")
         charge = "" if seen.charge is None else f" {seen.charge:.0%}"

@@ -21,6 +21,7 @@ from lapwing.backends import machine, topology
 from lapwing.backends.base import Backend
 from lapwing.backends.topology import Topology
 from lapwing.power.sensors.deadline import BoundedTree
+from lapwing.power.sensors.load import OtherLoad
 from lapwing.power.sensors.supply import power_source
 from lapwing.power.sensors.tree import open_tree
 from lapwing.quant import scheme
@@ -29,6 +30,8 @@ from lapwing.weights import notes
 FILE = "threads.json"
 TOLERANCE = 1.03  # so much slower than the best is as good, with fewer threads
 KNEE = 1.10  # … where joules count: decode waits for memory, and more threads wait at full power
+BUSY = 0.15  # of all CPUs, used by other processes: then fewer threads look better than they are
+BUSY_TRIES = 4  # on a machine that always is, what was measured last holds
 BUDGET_S = 0.35  # of turns; slow kernels take the one turn that all have, about a second
 N, K = 4096, 1024  # of a matrix like those of a small model: 4.4 MiB of planes
 DECODE_BYTES = 64 << 20  # beyond the caches of a laptop
@@ -93,12 +96,18 @@ def create_backend(threads: int | str = "auto", *, may_measure: bool = True) -> 
 
 
 def chosen(
-    isa: str, here: Topology, *, anew: bool = False, measure: Measure | None = None
+    isa: str,
+    here: Topology,
+    *,
+    anew: bool = False,
+    measure: Measure | None = None,
+    others: Callable[[], float | None] | None = None,
 ) -> Measured | None:
     """What is kept of this machine, else measured and kept.
 
     None where there is nothing to choose, or the cache takes no files: every start would measure
-    again. anew: measured in any case, and kept if it can be.
+    again; or where other processes were busy meanwhile, by `others`: the next start measures again,
+    at most BUSY_TRIES times. anew: measured in any case, and kept if it can be.
     """
     if len(here.candidates) == 1:
         return None
@@ -108,8 +117,18 @@ def chosen(
             return kept
         if not anew and not notes.remember(FILE, {}):
             return None
+        others = others or OtherLoad(BoundedTree(open_tree())).read
+        others()
         best = (measure or measure_passes)(isa, here.candidates)
-        notes.remember(FILE, {key(isa, here): asdict(best)})
+        busy = others() or 0.0
+        name = key(isa, here)
+        tries = _tries(notes.recall(FILE).get(name)) + 1
+        if busy >= BUSY and not anew and tries < BUSY_TRIES:
+            notes.remember(FILE, {name: {"busy": tries}})
+            log.info("threads: others used %.0f %% of the CPUs while they were measured (%s); "
+                     "not kept", 100 * busy, best)  # fmt: skip
+            return None
+        notes.remember(FILE, {name: asdict(best)})
     log.info(
         "threads: %d in decode, %d in prefill, measured (%s)",
         best.threads,
@@ -117,6 +136,11 @@ def chosen(
         best,
     )
     return best
+
+
+def _tries(note: Any) -> int:
+    tries = note.get("busy") if isinstance(note, dict) else 0
+    return tries if isinstance(tries, int) and 0 < tries < BUSY_TRIES else 0
 
 
 def known(isa: str, here: Topology) -> Measured | None:

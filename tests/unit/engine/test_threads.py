@@ -212,3 +212,28 @@ def test_the_key_names_this_machine() -> None:
     name = threads.key("avx2", HERE)
     assert (machine.cpu_name() or "unknown") in name
     assert " | CPUs 0-3 | quota none | avx2 | " in name
+
+
+def test_what_was_measured_beside_busy_processes_is_not_kept(
+    cache: Path, measure: Counting
+) -> None:
+    def busy() -> float:
+        return 0.5
+
+    for tries in range(1, threads.BUSY_TRIES):
+        assert chosen("avx2", HERE, measure=measure, others=busy) is None
+        assert known("avx2", HERE) is None
+        assert measure.calls == tries
+    # A machine that is busy at every start: what is found there holds.
+    assert chosen("avx2", HERE, measure=measure, others=busy) == known("avx2", HERE) == FOUND
+    chosen("avx2", HERE, measure=measure, others=busy)
+    assert measure.calls == threads.BUSY_TRIES
+
+
+def test_a_quiet_start_after_a_busy_one(cache: Path, measure: Counting) -> None:
+    assert chosen("avx2", HERE, measure=measure, others=lambda: 0.5) is None
+    assert chosen("avx2", HERE, measure=measure, others=lambda: 0.01) == FOUND
+    assert known("avx2", HERE) == FOUND
+    other = Counting(Measured(dict.fromkeys(HERE.candidates, 1.0), FOUND.prefill_s))
+    found = chosen("avx2", HERE, anew=True, measure=other, others=lambda: 0.5)
+    assert found == known("avx2", HERE) == other.found  # who asks for it gets it

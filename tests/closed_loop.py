@@ -87,10 +87,17 @@ class Ignored:
 Observe = Callable[[Laptop, float], Observation]  # of the laptop and what its thermometer shows
 
 
-def heat(laptop: Laptop, shown_c: float) -> Observation:
-    """What most Linux laptops tell."""
-    rpm = None if laptop.plant.fan_kpw is None else FAN_RPM * laptop.fan_on
-    return Observation(temperature_c=shown_c, critical_c=105.0, fan_rpm=rpm)
+def told(critical_c: float) -> Observe:
+    """What most Linux laptops tell: degrees, what is critical, and how fast a fan turns."""
+
+    def observe(laptop: Laptop, shown_c: float) -> Observation:
+        rpm = None if laptop.plant.fan_kpw is None else FAN_RPM * laptop.fan_on
+        return Observation(temperature_c=shown_c, critical_c=critical_c, fan_rpm=rpm)
+
+    return observe
+
+
+heat = told(105.0)
 
 
 def pressure(moderate_c: float, heavy_c: float) -> Observe:

@@ -345,17 +345,9 @@ SHARE, MOVES, SETTLE_S, FLIPS = 0.99, 3.0, 120.0, 4.0
 NAMED = (Case(U15, 85.0), Case(AIR, 90.0), Case(H45, 85.0))
 QUIET = Case(U15, 70.0)
 
-SMALL_MOVES = (
-    "one step of a 1 °C thermometer times the gain is 0.08 of duty, and noise of 0.5 °C makes such "
-    "a step every other second"
-)
 QUIET_SETTLES = (
     "while the chassis warms, the duty that holds 70 °C falls for minutes, and an integral of 50 s "
     "follows up to 1.8 °C behind"
-)
-GUESSING = (
-    "a collapse is seen when it has come, and 1 % a second afterwards leads into the next one; the "
-    "least duty of 0.5 that token times may ask for is more than this laptop can hold"
 )
 
 
@@ -371,10 +363,7 @@ def _of_case(case: Case) -> list[Gate]:
         Gate(
             "moves of more than 0.10", where, "/min", MOVES, lambda: moves(case, BEYOND_NOISE)
         ),
-        Gate(
-            "moves of more than 0.02", where, "/min", MOVES, lambda: moves(case, NOTICED),
-            missed=SMALL_MOVES,
-        ),
+        Gate("moves of more than 0.02", where, "/min", MOVES, lambda: moves(case, NOTICED)),
         Gate(
             "settling", where, "s", SETTLE_S, lambda: settle_s(case),
             missed=QUIET_SETTLES if case == QUIET else None,
@@ -408,7 +397,7 @@ GATES: tuple[Gate, ...] = (
     ),
     Gate(
         "tokens ÷ none, collapsing firmware", "token times alone", "", 1.0,
-        lambda: gain("token_times"), True, GUESSING,
+        lambda: gain("token_times"), True,
     ),
     Gate("mean watts under a limit of 15", "U15", "W", 1.02 * WATTS_CAP, capped_w),
     Gate(

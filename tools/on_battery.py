@@ -62,6 +62,14 @@ def watch(model: Any, root: Path) -> list[tuple[float, str]]:
     return tokens
 
 
+def rates_of(tokens: list[tuple[float, str]]) -> list[float]:
+    """Tokens per second of each window."""
+    counts = [0] * (int(END_S / WINDOW_S) + 1)
+    for seconds, _ in tokens:
+        counts[int(seconds / WINDOW_S)] += 1
+    return [count / WINDOW_S for count in counts]
+
+
 def draw(tokens: list[tuple[float, str]], shape: str, path: Path) -> None:
     """Tokens per second in windows, coloured by precision; on battery the ground is grey."""
     import matplotlib as mpl
@@ -81,9 +89,10 @@ def draw(tokens: list[tuple[float, str]], shape: str, path: Path) -> None:
                 times.append((i + 0.5) * WINDOW_S)
                 rates.append(len(inside) / WINDOW_S)
         axes.plot(times, rates, "o", ms=3.5, color=colour, label=precision)
-    axes.set(xlim=(0, END_S), ylim=(0, None), xlabel="seconds", ylabel="tokens per second")
+    top = 1.25 * max(rates_of(tokens))
+    axes.set(xlim=(0, END_S), ylim=(0, top), xlabel="seconds", ylabel="tokens per second")
     axes.set_title(f"{shape}: one int8 store, --profile auto --switch-precision token", fontsize=9)
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    axes.legend(loc="upper right", ncols=2, frameon=False, fontsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.tight_layout()

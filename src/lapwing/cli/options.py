@@ -114,7 +114,10 @@ Power = Annotated[
 MaxTemp = Annotated[
     float | None,
     typer.Option(
-        "--max-temp", metavar="°C", help="Pause to stay below.  [default: none]", show_default=False
+        "--max-temp",
+        metavar="°C",
+        help="Pause to hold it there.  [default: none]",
+        show_default=False,
     ),
 ]
 MaxWatts = Annotated[

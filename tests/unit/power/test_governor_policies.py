@@ -179,3 +179,10 @@ def test_heat_that_comes_and_goes_switches_at_most_four_times_an_hour() -> None:
         )
         changes += state.precision != before
     assert 1 <= changes <= precision.PER_HOUR
+
+
+def test_one_absurd_reading_of_watts_is_forgotten() -> None:
+    _, state = watts.control(Draw(), 7e15, 15.0, 0.1, 1.0)
+    duty, state = watts.control(state, 0.5, 15.0, 0.1, 5.0)
+    assert duty == 1.0
+    assert state.active_w == pytest.approx(5.0)

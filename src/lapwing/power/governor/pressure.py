@@ -25,8 +25,10 @@ class Pressed:
     calm_s: float = 0.0
 
 
-def control(pressed: Pressed, level: PressureLevel | None, dt: float) -> tuple[float, Pressed]:
-    """The duty. Moderate holds; an unknown level changes nothing."""
+def control(
+    pressed: Pressed, level: PressureLevel | None, dt: float, increase: float = INCREASE
+) -> tuple[float, Pressed]:
+    """The duty. Moderate holds; an unknown level changes nothing. increase: of duty per second."""
     if level is None:
         return pressed.duty, pressed
     duty, hold_s = pressed.duty, max(0.0, pressed.hold_s - dt)
@@ -34,5 +36,5 @@ def control(pressed: Pressed, level: PressureLevel | None, dt: float) -> tuple[f
     if level in ("heavy", "trapping") and hold_s == 0.0:
         duty, hold_s = max(MIN_DUTY, DECREASE * duty), HOLD_S
     elif calm_s >= CALM_S:
-        duty = min(1.0, duty + INCREASE * dt)
+        duty = min(1.0, duty + increase * dt)
     return duty, Pressed(duty, hold_s, calm_s)

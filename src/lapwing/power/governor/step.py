@@ -19,6 +19,7 @@ FLOOR_DUTY = 0.5  # below the battery's floor
 ABOVE_FLOOR = 0.05  # of the charge: so much more ends it, and a minute of mains does
 EMPTY = 0.05  # of the charge: running requests end
 GUESSED_DUTY = 0.5  # the least that token times alone ask for: heat is one of many reasons
+PROBING = 0.0005  # of duty per second: a collapse is seen only when it has come back
 BUSY = 0.10  # of the CPUs, used by others: that makes tokens slower, too
 COLLAPSE = 0.5  # token time over what it was, less 1: firmware has taken the clocks away
 INTERACTIVE_S = 2.0  # of a waiting user's request, without pauses
@@ -42,7 +43,7 @@ def step(state: State, dt: float) -> Command:
     level: PressureLevel | None = seen.thermal_pressure if _acts(mode) else None
     duty, pressed = pressure.control(memory.pressed, level, dt)
     limits.append((duty, f"thermal pressure {seen.thermal_pressure}"))
-    duty, collapsed = pressure.control(memory.collapsed, _collapse(mode, seen), dt)
+    duty, collapsed = pressure.control(memory.collapsed, _collapse(mode, seen), dt, PROBING)
     limits.append((max(duty, GUESSED_DUTY), "tokens have become slower"))
 
     draw = memory.draw

@@ -13,6 +13,7 @@ INTEGRAL_S = 50.0
 DEADBAND_C = 0.5  # sensors of 1 °C
 MIN_DUTY = 0.1
 RELEASE = 0.05  # of duty per second, upwards; downwards at once
+BACKLASH = 0.07  # the duty that is told follows from so far: a thermometer's step is 0.08 of duty
 GUARD_C = 3.0  # so near to the critical temperature everything stops
 GUARD_REST_C = 5.0  # … until it is so far below the set-point
 GUARD_S = 30.0  # … or for so long
@@ -20,11 +21,15 @@ GUARD_S = 30.0  # … or for so long
 
 @dataclass(frozen=True)
 class Heat:
-    """Between steps. guarded_s: how long everything has stood still; None: it does not."""
+    """Between steps. duty: as the law has it; told: what is done, which follows it with backlash.
+
+    guarded_s: how long everything has stood still; None: it does not.
+    """
 
     integral: float = 1.0
     duty: float = 1.0
     guarded_s: float | None = None
+    told: float = 1.0
 
 
 def control(
@@ -32,7 +37,7 @@ def control(
 ) -> tuple[float, Heat]:
     """The duty that holds `set_c`; 0 while the guard stands. A missing reading changes nothing."""
     if temperature_c is None:
-        return heat.duty, heat
+        return heat.told, heat
     if guarded := _guarded(heat, temperature_c, set_c, critical_c, dt):
         return guarded
     error = set_c - temperature_c
@@ -44,7 +49,8 @@ def control(
     integral = heat.integral
     if not saturated:  # else it would wind up
         integral = min(max(integral + GAIN / INTEGRAL_S * error * dt, MIN_DUTY), 1.0)
-    return duty, Heat(integral, duty)
+    told = min(max(heat.told, duty - BACKLASH), duty + BACKLASH) if MIN_DUTY < duty < 1.0 else duty
+    return told, Heat(integral, duty, told=told)
 
 
 def guard(
@@ -52,11 +58,11 @@ def guard(
 ) -> tuple[float, Heat]:
     """Without a set-point: full duty, but for the guard and the slow release behind it."""
     if temperature_c is None:
-        return heat.duty, heat
+        return heat.told, heat
     if guarded := _guarded(heat, temperature_c, critical_c - GUARD_C, critical_c, dt):
         return guarded
-    duty = min(1.0, heat.duty + RELEASE * dt)
-    return duty, Heat(1.0, duty)
+    duty = min(1.0, heat.told + RELEASE * dt)
+    return duty, Heat(1.0, duty, told=duty)
 
 
 def _guarded(
@@ -66,7 +72,7 @@ def _guarded(
     if heat.guarded_s is None:
         if critical_c is None or temperature_c < critical_c - GUARD_C:
             return None
-        return 0.0, Heat(MIN_DUTY, 0.0, 0.0)
+        return 0.0, Heat(MIN_DUTY, 0.0, 0.0, told=0.0)
     if heat.guarded_s + dt < GUARD_S and temperature_c > set_c - GUARD_REST_C:
-        return 0.0, Heat(MIN_DUTY, 0.0, heat.guarded_s + dt)
-    return MIN_DUTY, Heat(MIN_DUTY, MIN_DUTY)
+        return 0.0, Heat(MIN_DUTY, 0.0, heat.guarded_s + dt, told=0.0)
+    return MIN_DUTY, Heat(MIN_DUTY, MIN_DUTY, told=MIN_DUTY)

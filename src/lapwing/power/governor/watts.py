@@ -26,7 +26,7 @@ def control(
     if watts is not None and watts > 0 and last_duty > 0:
         now_w = watts / last_duty
         share = min(1.0, dt / SMOOTHING_S)
-        active_w = now_w if active_w is None else active_w + share * (now_w - active_w)
+        active_w = now_w if active_w is None else (1.0 - share) * active_w + share * now_w
     if active_w is None:
         return 1.0, draw
     return min(1.0, max(MIN_DUTY, max_watts / active_w)), Draw(active_w)

@@ -286,9 +286,7 @@ class Pacer:
 
     def _seen(self, tokens: int) -> Observation:
         seen = self.senses.look()
-        if (
-            seen.on_battery != self._on_battery
-        ):  # clocks are others now
+        if seen.on_battery != self._on_battery:  # clocks are others now
             self._on_battery = seen.on_battery
             self._detectors.clear()
             self._times.clear()

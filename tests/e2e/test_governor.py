@@ -185,6 +185,54 @@ def test_the_plug_is_pulled_in_the_middle_of_an_answer(
     assert report["governor"][-1].startswith("battery: int4: battery 35%")
 
 
+def test_the_first_run_on_battery_says_once_that_there_is_a_governor(
+    user: User, tmp_path: Path
+) -> None:
+    user.env["LAPWING_SYSFS"] = str(build(tmp_path / "root", laptop(plugged=False)))
+    first = user.types("run", "tales", "Once upon a time", "-n", "8")
+    assert first.code == 0
+    assert first.err.count("on battery: --profile auto") == 1
+    again = user.types("run", "tales", "Once upon a time", "-n", "8")
+    assert "--profile auto" not in again.err
+    auto = user.types("run", "tales", "Once upon a time", "-n", "8", "--profile", "auto")
+    assert "battery: int4: battery 35%" in auto.err
+    quiet = user.types("run", "tales", "Once upon a time", "-n", "8", "--profile", "auto", "-q")
+    assert quiet.err == ""
+    told = user.types("run", "tales", "Once upon a time", "-n", "8", "--profile", "auto", "--json")
+    assert told.json["power_source"] == "battery"
+    assert told.json["precision_switches"] == [
+        {"token": 0, "dtype": "int4", "reason": "int4: battery 35%"}
+    ]
+
+
+def test_the_variable_is_a_profile_and_options_come_before_it(user: User, tmp_path: Path) -> None:
+    user.env["LAPWING_SYSFS"] = str(build(tmp_path / "root", laptop(plugged=False)))
+    user.env["LAPWING_PROFILE"] = "auto"
+    told = user.types("run", "tales", "Once upon a time", "-n", "4", "--json")
+    assert told.json["dtype"] == "int4"
+    told = user.types(
+        "run", "tales", "Once upon a time", "-n", "4", "--json", "--profile", "observe"
+    )
+    assert told.json["dtype"] == "int8"
+    user.env["LAPWING_PROFILE"] = "eco"
+    wrong = user.types("run", "tales", "Once upon a time")
+    assert wrong.code == 2
+    assert "LAPWING_PROFILE: expected one of auto" in wrong.err
+
+
+def test_ctrl_c_in_a_pause_ends_an_answer_at_once_and_keeps_it(user: User) -> None:
+    process = user.starts("run", "tales", "Once upon a time", "-n", "230", "--power", "1")
+    assert process.stdout is not None
+    assert process.stdout.read(1)
+    time.sleep(0.3)
+    began_s = time.perf_counter()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert b"(interrupted)" in err
+    assert time.perf_counter() - began_s < 2.0  # the interpreter's end is in it
+
+
 def test_background_work_waits_for_the_plug(user: User, tmp_path: Path) -> None:
     """`lapwing embed --profile background` begins once nothing speaks against it, and says so."""
     sentences = write_sentence_model(user.home / "model", seed=1)

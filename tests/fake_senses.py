@@ -37,7 +37,8 @@ class FakeSenses:
         return self
 
     def mark(self) -> Mark:
-        return Mark(time.monotonic(), 0.0)
+        now_s = time.monotonic()
+        return Mark(now_s, None if self.watts is None else self.watts * now_s)
 
     def since(self, mark: Mark) -> Used:
         seconds = time.monotonic() - mark.time_s

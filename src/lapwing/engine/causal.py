@@ -146,10 +146,12 @@ class CausalModel(CausalForward):
         has_text = text or self._tokenizer.exception() is None
         if request.stop and not has_text:
             raise RequestError("stop: stop strings need a tokenizer, and this model has none")
+        max_tokens = request.room(len(ids), self.context_length)
+        paced.tokens += max_tokens
         return Answer(
             ids,
             request,
-            max_tokens=request.room(len(ids), self.context_length),
+            max_tokens=max_tokens,
             eos=self._eos,
             decoder=self.tokenizer.stream() if has_text else None,
             spell=spelling(self.tokenizer) if has_text else no_spelling,

@@ -208,6 +208,35 @@ def test_a_budget_of_joules_ends_the_request_that_spent_it_and_no_other() -> Non
     paced.close()
 
 
+def test_a_budget_that_is_likely_to_end_an_answer_is_told_before_it_begins(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    paced = pacer(senses=FakeSenses(watts=100.0), energy_budget=50)
+    first = paced.request(interactive=False)
+    first.tokens = 10_000
+    first.open()
+    assert first.use.acted == ()  # nothing is known yet
+    for _ in range(3):
+        time.sleep(0.05)
+        work(paced, 0.001)
+        paced.made(10, "int8")
+        paced.tick()
+    first.close()
+    assert paced.joules_per_token == pytest.approx(0.5, rel=0.3)
+    second = paced.request(interactive=False)
+    second.tokens = 200
+    second.open()
+    (note,) = second.use.acted
+    assert note.startswith("200 tokens take about ")
+    assert "the budget of 50 J is likely to end them after " in note
+    assert note in caplog.text
+    third = paced.request(interactive=False)
+    third.tokens = 20
+    third.open()
+    assert third.use.acted == ()
+    paced.close()
+
+
 def test_slow_tokens_are_noticed_without_any_sensor() -> None:
     paced = pacer(profile="balanced")
     for at in range(200):

@@ -27,6 +27,7 @@ LOOK_AFTER_S = 0.2  # of work without a gap: shorter ones are not worth a look
 LINGER_S = 2.0  # without work, and the thread sleeps
 FIRST_TOKEN_S = 2.0  # of a first token are not paced
 WAIT_S = 0.1  # between looks of a pass that may not run now
+PRICED_TOKENS = 8  # of one look, from where on joules per token mean something
 PACED_TOKENS = 64  # of a chunk of a prompt while pauses are taken
 
 if TYPE_CHECKING:  # every model has a pacer; few requests are long enough for a look
@@ -72,6 +73,8 @@ class Pacer:
         self._ticked_s: float | None = None
         self._tokens = 0
         self._on_battery: bool | None = None
+        self._last_j: float | None = None
+        self.joules_per_token: float | None = None  # everything the source has, as last used
         self._exempt_until_s = 0.0
         self.speed = 1.0  # seconds of the machine in one of ours: more, where a plant stands for it
         self.watcher = Watcher(self)
@@ -201,6 +204,7 @@ class Pacer:
             self.watcher.wake()
         if self.command.acts:
             request.note(str(self.command))
+        self._warn_of_budget(request)
 
     def closed(self, request: PacedRequest) -> None:
         """Its work has ended."""
@@ -251,6 +255,7 @@ class Pacer:
             self._ticked_s = now_s
             tokens, self._tokens = self._tokens, 0
             seen = self._seen(tokens)
+            self._learn_price(tokens)
             last = self.command
             state = State(seen, last.memory, self._settings, self._knee_threads)
             self.command = command = step(state, dt)
@@ -275,6 +280,7 @@ class Pacer:
     def park(self) -> None:
         """There is no work: counters are read once more, monitors are told, hints taken back."""
         with self._ticking:
+            self._last_j = None
             if self._senses is not None:
                 self._senses.park()
             self._parked = True
@@ -330,6 +336,27 @@ class Pacer:
             tokens_per_s=tokens_per_s,
             reasons=command.reasons,
         )
+
+    def _learn_price(self, tokens: int) -> None:
+        """Joules of a token, from what was used since the last look."""
+        last, self._last_j = self._last_j, self.mark().joules
+        if last is None or self._last_j is None or tokens < PRICED_TOKENS or self._last_j <= last:
+            return
+        now = (self._last_j - last) / tokens
+        known = self.joules_per_token
+        self.joules_per_token = now if known is None else 0.8 * known + 0.2 * now
+
+    def _warn_of_budget(self, request: PacedRequest) -> None:
+        """Before the first pass: a budget that is likely to end an answer."""
+        budget_j, price_j = self._settings.energy_budget_j, self.joules_per_token
+        if budget_j is None or price_j is None or request.tokens * price_j <= budget_j:
+            return
+        text = (
+            f"{request.tokens} tokens take about {request.tokens * price_j:.0f} J here; the budget "
+            f"of {budget_j:g} J is likely to end them after {budget_j / price_j:.0f}"
+        )
+        log.warning("%s", text)
+        request.note(text)
 
     def _end_requests(self, command: Command) -> None:
         if command.stop is not None:

@@ -54,6 +54,7 @@ class PacedRequest:
     def __init__(self, pacer: Pacer, *, interactive: bool) -> None:
         self.interactive = interactive
         self.stop: Literal["battery", "energy_budget", "interrupted"] | None = None
+        self.tokens = 0  # that it may make at most
         self._pacer = pacer
         self._began_s = time.perf_counter()
         self._mark: Mark | None = None

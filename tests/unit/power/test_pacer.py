@@ -201,10 +201,14 @@ def test_a_budget_of_joules_ends_the_request_that_spent_it_and_no_other() -> Non
     first.close()
     assert first.use.energy_j is not None
     assert first.use.energy_j > 100.0
-    second = paced.request(interactive=False)
+    second, third = paced.request(interactive=False), paced.request(interactive=False)
     second.open()
     paced.tick()
     assert second.stop is None
+    time.sleep(0.15)
+    third.open()
+    paced.tick()
+    assert (second.stop, third.stop) == ("energy_budget", None)  # each has its own budget
     paced.close()
 
 
@@ -222,7 +226,7 @@ def test_a_budget_that_is_likely_to_end_an_answer_is_told_before_it_begins(
         paced.made(10, "int8")
         paced.tick()
     first.close()
-    assert paced.joules_per_token == pytest.approx(0.5, rel=0.3)
+    assert paced.learned.joules_per_token == pytest.approx(0.5, rel=0.3)
     second = paced.request(interactive=False)
     second.tokens = 200
     second.open()

@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from lapwing.power.governor.command import Command
 from lapwing.power.governor.settings import Settings
+from lapwing.power.pacing.learned import Learned
 from lapwing.power.pacing.pauses import Pauses
 from lapwing.power.pacing.request import Mark, PacedRequest, Used
 from lapwing.power.pacing.watcher import Watcher
@@ -27,12 +27,10 @@ LOOK_AFTER_S = 0.2  # of work without a gap: shorter ones are not worth a look
 LINGER_S = 2.0  # without work, and the thread sleeps
 FIRST_TOKEN_S = 2.0  # of a first token are not paced
 WAIT_S = 0.1  # between looks of a pass that may not run now
-PRICED_TOKENS = 8  # of one look, from where on joules per token mean something
 PACED_TOKENS = 64  # of a chunk of a prompt while pauses are taken
 
 if TYPE_CHECKING:  # every model has a pacer; few requests are long enough for a look
     from lapwing.power.governor.observation import Observation
-    from lapwing.power.governor.slowdown import Detector
     from lapwing.power.pacing.senses import Senses
     from lapwing.power.pacing.status import Status
 
@@ -62,8 +60,7 @@ class Pacer:
         self.pauses = pauses or Pauses()
         self._senses, self._knee = senses, knee
         self._knee_threads: int | None = None
-        self._detectors: dict[str, Detector] = {}  # by precision
-        self._times: deque[tuple[str, float, int]] = deque(maxlen=4096)
+        self.learned = Learned()
         self._requests: frozenset[PacedRequest] = frozenset()  # replaced whole: threads read it
         self._actors: list[Act] = []
         self._turn = threading.Lock()  # paced work is of one thread at a time
@@ -71,10 +68,6 @@ class Pacer:
         self._waiting = 0
         self._streak_s: float | None = None
         self._ticked_s: float | None = None
-        self._tokens = 0
-        self._on_battery: bool | None = None
-        self._last_j: float | None = None
-        self.joules_per_token: float | None = None  # everything the source has, as last used
         self._exempt_until_s = 0.0
         self.speed = 1.0  # seconds of the machine in one of ours: more, where a plant stands for it
         self.watcher = Watcher(self)
@@ -163,10 +156,10 @@ class Pacer:
         context: it was one token of one answer, behind so many: its time tells of slowdown.
         """
         self.pauses.went_on(self.command.duty)
-        self._tokens += tokens
+        self.learned.made(tokens)
         self._exempt_until_s = 0.0
         if context is not None:
-            self._times.append((precision, self.pauses.last_s, context))
+            self.learned.timed(precision, self.pauses.last_s, context)
 
     def _first_token(self) -> bool:
         return self.command.exempt and time.perf_counter() < self._exempt_until_s
@@ -204,7 +197,10 @@ class Pacer:
             self.watcher.wake()
         if self.command.acts:
             request.note(str(self.command))
-        self._warn_of_budget(request)
+        why = self.learned.objection(request.tokens, self._settings.energy_budget_j)
+        if why is not None:
+            log.warning("%s", why)
+            request.note(why)
 
     def closed(self, request: PacedRequest) -> None:
         """Its work has ended."""
@@ -253,10 +249,7 @@ class Pacer:
             since_s = 1.0 if self._ticked_s is None else (now_s - self._ticked_s) * self.speed
             dt = min(max(since_s, 0.0), 10.0)
             self._ticked_s = now_s
-            tokens, self._tokens = self._tokens, 0
-            seen = self._seen(tokens)
-            self._learn_price(tokens)
-            last = self.command
+            seen, last = self._seen(), self.command
             state = State(seen, last.memory, self._settings, self._knee_threads)
             self.command = command = step(state, dt)
             self._end_requests(command)
@@ -268,7 +261,7 @@ class Pacer:
             if _differs(last, command) or self._parked:
                 self._act(command)
             self._parked = False
-            self.senses.tell(self._status(tokens / dt if dt else None))
+            self.senses.tell(self._status(seen.tokens / dt if dt else None))
 
     def close(self) -> None:
         """The thread ends, hints are taken back; pauses are cut short."""
@@ -280,7 +273,7 @@ class Pacer:
     def park(self) -> None:
         """There is no work: counters are read once more, monitors are told, hints taken back."""
         with self._ticking:
-            self._last_j = None
+            self.learned.rested()
             if self._senses is not None:
                 self._senses.park()
             self._parked = True
@@ -290,36 +283,17 @@ class Pacer:
         for act in tuple(self._actors):
             act(command)
 
-    def _seen(self, tokens: int) -> Observation:
+    def _seen(self) -> Observation:
         seen = self.senses.look()
-        if seen.on_battery != self._on_battery:  # clocks are others now
-            self._on_battery = seen.on_battery
-            self._detectors.clear()
-            self._times.clear()
-        slowdown = self._slowdown()
-        waits = [r.waited_s for r in self._requests if r.interactive]
+        used = [request.net_joules() for request in self._requests]
+        waits = [request.waited_s for request in self._requests if request.interactive]
         return replace(
             seen,
-            slowdown=slowdown,
-            tokens=tokens,
-            joules=max(
-                (j for r in self._requests if (j := r.net_joules()) is not None), default=None
-            ),
+            slowdown=self.learned.slowdown(seen.on_battery),
+            tokens=self.learned.taken(self.mark().joules),
+            joules=max((joules for joules in used if joules is not None), default=None),
             interactive_s=min(waits, default=None),
         )
-
-    def _slowdown(self) -> float | None:
-        """By the tokens since the last look; 0 where none is beyond noise. None: no tokens."""
-        from lapwing.power.governor.slowdown import Detector
-
-        pushed = dict[str, Detector]()
-        while self._times:
-            precision, seconds, context = self._times.popleft()
-            detector = pushed.get(precision) or self._detectors.get(precision, Detector())
-            pushed[precision] = detector.push(seconds, context)
-        self._detectors.update(pushed)
-        known = [d for d in pushed.values() if d.slowdown is not None]
-        return max((d.slowdown or 0.0 if d.alarmed else 0.0 for d in known), default=None)
 
     def _status(self, tokens_per_s: float | None) -> Status:
         from lapwing.power.pacing.status import Status
@@ -337,31 +311,11 @@ class Pacer:
             reasons=command.reasons,
         )
 
-    def _learn_price(self, tokens: int) -> None:
-        """Joules of a token, from what was used since the last look."""
-        last, self._last_j = self._last_j, self.mark().joules
-        if last is None or self._last_j is None or tokens < PRICED_TOKENS or self._last_j <= last:
-            return
-        now = (self._last_j - last) / tokens
-        known = self.joules_per_token
-        self.joules_per_token = now if known is None else 0.8 * known + 0.2 * now
-
-    def _warn_of_budget(self, request: PacedRequest) -> None:
-        """Before the first pass: a budget that is likely to end an answer."""
-        budget_j, price_j = self._settings.energy_budget_j, self.joules_per_token
-        if budget_j is None or price_j is None or request.tokens * price_j <= budget_j:
-            return
-        text = (
-            f"{request.tokens} tokens take about {request.tokens * price_j:.0f} J here; the budget "
-            f"of {budget_j:g} J is likely to end them after {budget_j / price_j:.0f}"
-        )
-        log.warning("%s", text)
-        request.note(text)
-
     def _end_requests(self, command: Command) -> None:
-        if command.stop is not None:
-            for request in self._requests:
-                request.stop = command.stop
+        budget_j = self._settings.energy_budget_j
+        for request in self._requests if command.stop is not None else ():
+            if command.stop == "battery" or (request.net_joules() or 0.0) >= (budget_j or 0.0):
+                request.stop = request.stop or command.stop
 
 
 class Piece:

@@ -16,6 +16,7 @@ from lapwing.engine.model import Loaded, Model
 from lapwing.engine.passes import Passes
 from lapwing.errors import RequestError
 from lapwing.layers.kv_cache import CacheShape, KVCache
+from lapwing.layers.parameter import Parameter
 from lapwing.models.base import LanguageModel
 
 
@@ -35,6 +36,7 @@ class CausalForward(Model):
         super().__init__(loaded, network.config)
         self._network = network
         self._passes = Passes(network, loaded.backend, loaded.pacer)
+        loaded.pacer.learned.growth = _Growth(network, loaded.parameters)
 
     @cached_property
     def _cache_shape(self) -> CacheShape:
@@ -186,3 +188,20 @@ class CausalForward(Model):
             raise RequestError(
                 f"cache: it was made for {cache.shape}; this model's is {self._cache_shape}"
             )
+
+
+class _Growth:
+    """Bytes that a position adds to those a token reads, as a share of the weights."""
+
+    def __init__(self, network: LanguageModel, parameters: Sequence[Parameter]) -> None:
+        self._network, self._parameters = network, parameters
+        self._known: dict[str, float] = {}
+
+    def __call__(self, precision: str) -> float:
+        if precision not in self._known:
+            shape = self._network.cache_shape
+            each = 4 if shape.dtype == "f32" else 2
+            position = 2 * shape.layers * shape.kv_heads * shape.head_dim * each
+            weights = sum(p.bytes_per_token(precision) for p in self._parameters)
+            self._known[precision] = position / max(1, weights)
+        return self._known[precision]

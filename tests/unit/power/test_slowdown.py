@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -75,4 +76,27 @@ def test_an_alarm_ends_when_the_speed_is_back() -> None:
     detector = cool()
     for at, token_s in enumerate(times_s(500, 3, slower=4.0) + times_s(60, 4)):
         detector = detector.push(token_s, at)
+    assert not detector.alarmed
+
+
+def test_growth_that_bytes_explain_is_no_slowdown() -> None:
+    """Over the first 64 positions it drowns in noise; over thousands it would look like heat."""
+    chance, detector = random.Random(3), Detector()
+    growth = 5e-5  # of the weights' bytes each position; its time counts 2.6-fold here
+    for context in range(8000):
+        true_s = 0.02 * (1 + 2.6 * growth * context)
+        detector = detector.push(true_s * math.exp(chance.gauss(0, 0.06)), context, growth)
+        assert not detector.alarmed, context
+    for later in range(64):
+        slow_s = 2.5 * 0.02 * (1 + 2.6 * growth * 8000)
+        detector = detector.push(slow_s, 8000 + later, growth)
+    assert detector.alarmed
+
+
+def test_a_new_answer_behind_a_long_one_is_no_slowdown() -> None:
+    detector = Detector()
+    for context in range(4000, 4064):
+        detector = detector.push(0.03, context, 1e-4)
+    for context in range(200):
+        detector = detector.push(0.03, context, 1e-4)
     assert not detector.alarmed

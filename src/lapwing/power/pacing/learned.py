@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ class Learned:
     """Of one model on one machine. Told from any thread, asked by the one that looks."""
 
     def __init__(self) -> None:
+        self.growth: Callable[[str], float] = lambda precision: 0.0  # see Detector.push
         self.joules_per_token: float | None = None  # everything the source has, as last used
         self._tokens = 0  # since the last look
         self._times: deque[tuple[str, float, int]] = deque(maxlen=KEPT)
@@ -60,7 +62,7 @@ class Learned:
         while self._times:
             precision, seconds, context = self._times.popleft()
             detector = pushed.get(precision) or self._detectors.get(precision, Detector())
-            pushed[precision] = detector.push(seconds, context)
+            pushed[precision] = detector.push(seconds, context, self.growth(precision))
         self._detectors.update(pushed)
         known = [each for each in pushed.values() if each.slowdown is not None]
         return max((d.slowdown or 0.0 if d.alarmed else 0.0 for d in known), default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,3 +73,12 @@ def warm_up(tiny: str) -> None:
         model.generate([1, 2, 3], max_tokens=3, ignore_eos=True)
     with lapwing.load(tiny, dtype="f16") as model:
         model.forward([1, 2, 3])
+
+
+def looked(model: Any) -> None:
+    """The governor's thread has looked once: its modules and its stack are there."""
+    model.governor.watcher.wake()
+    while model.governor._ticked_s is None:
+        time.sleep(0.01)
+    with model.governor._ticking:  # to its end
+        pass

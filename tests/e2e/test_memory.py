@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from resident import MB, SOURCES, counter, settled, warm_up, write
+from resident import MB, SOURCES, counter, looked, settled, warm_up, write
 
 import lapwing
 
@@ -121,6 +121,7 @@ def step_runs(tiny: str) -> dict[str, Any]:
                 model.generate([1, 2, 3], max_tokens=4, temperature=1.0, seed=seed, ignore_eos=True)
 
         runs(200)
+        looked(model)
         before = counter("VmRSS")
         runs(1000)
         grown = counter("VmRSS") - before
@@ -136,6 +137,7 @@ def step_tokens(tiny: str) -> dict[str, Any]:
     """One long answer: what a token leaves behind."""
     with lapwing.load(tiny, dtype="int8") as model:
         model.generate([1], max_tokens=255, ignore_eos=True)
+        looked(model)
         tracemalloc.start()
         stream = model.stream([1], max_tokens=255, ignore_eos=True)
         heap, resident = [], []

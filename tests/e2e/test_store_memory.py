@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from loading import needs_core
-from resident import MB, SOURCES, counter, settled, warm_up, write
+from resident import MB, SOURCES, counter, looked, settled, warm_up, write
 
 import lapwing
 from lapwing.weights.store.file import StoreFile
@@ -198,6 +198,7 @@ def step_requests(tiny: str) -> dict[str, Any]:
                 model.generate([1, 2, 3], max_tokens=3, temperature=1.0, seed=seed, ignore_eos=True)
 
         requests(200)
+        looked(model)
         before = settled()
         requests(1000)
         grown = settled() - before

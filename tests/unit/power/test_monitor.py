@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
-import signal
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from resident import SOURCES
 from sensor_trees import EVERYTHING, Files, chip, device
 
 from lapwing.errors import FileError
@@ -150,24 +151,32 @@ def test_a_recorder_does_not_overwrite(tmp_path: Path) -> None:
         Recorder(tmp_path / "nowhere" / "trace")
 
 
-@pytest.fixture
-def files_end_at(request: pytest.FixtureRequest) -> Iterator[Callable[[int], None]]:
-    """As on a full disk: what is written beyond fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from lapwing.errors import FileError
+from lapwing.power.monitor.sample import Sample
+from lapwing.power.monitor.trace import Recorder
 
-
-def test_a_full_disk_leaves_whole_lines(
-    sample: Sample, tmp_path: Path, files_end_at: Callable[[int], None]
-) -> None:
-    with Recorder(tmp_path / "trace") as recorder:
+sample = Sample.from_json(sys.stdin.read())
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with Recorder(Path("trace")) as recorder:
+    recorder.write(sample)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(sample.to_json()) + 100, resource.RLIM_INFINITY))
+    try:
         recorder.write(sample)
-        files_end_at(len(sample.to_json()) + 100)
-        with pytest.raises(FileError, match=r"trace: cannot be written \(File too large\)"):
-            recorder.write(sample)
+    except FileError as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_leaves_whole_lines(sample: Sample, tmp_path: Path) -> None:
+    """A limit of file sizes stands for it, in a process of its own: it holds for every file."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK], input=sample.to_json(), cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(SOURCES)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "trace: cannot be written (File too large)" in done.stdout, done.stderr
     assert list(read_trace(tmp_path / "trace")) == [sample]
 
 

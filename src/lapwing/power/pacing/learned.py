@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lapwing.power.governor.slowdown import Detector
 
-KEPT = 4096  # times between two looks
+KEPT = 512  # times between two looks; of more, the newest
 PRICED_TOKENS = 8  # between two looks, from where on joules per token mean something
 NEWEST = 0.2  # of what joules per token are said to be
 
@@ -21,7 +21,10 @@ class Learned:
         self.growth: Callable[[str], float] = lambda precision: 0.0  # see Detector.push
         self.joules_per_token: float | None = None  # everything the source has, as last used
         self._tokens = 0  # since the last look
-        self._times: deque[tuple[str, float, int]] = deque(maxlen=KEPT)
+        # A ring, made once: a token leaves nothing behind. Only `_timed` is ever ahead of `_read`.
+        self._precisions = [""] * KEPT
+        self._seconds, self._contexts = array("d", bytes(8 * KEPT)), array("q", bytes(8 * KEPT))
+        self._timed = self._read = 0
         self._detectors: dict[str, Detector] = {}  # by precision
         self._on_battery: bool | None = None
         self._last_j: float | None = None
@@ -32,7 +35,10 @@ class Learned:
 
     def timed(self, precision: str, seconds: float, context: int) -> None:
         """A pass of one token of one answer, behind so many."""
-        self._times.append((precision, seconds, context))
+        at = self._timed % KEPT
+        self._precisions[at], self._seconds[at] = precision, seconds
+        self._contexts[at] = context
+        self._timed += 1
 
     def taken(self, joules: float | None) -> int:
         """Tokens since the last look, at which its source had counted so many joules."""
@@ -57,12 +63,15 @@ class Learned:
         if on_battery != self._on_battery:
             self._on_battery = on_battery
             self._detectors.clear()
-            self._times.clear()
+            self._read = self._timed
+        first, self._read = max(self._read, self._timed - KEPT), self._timed
         pushed = dict[str, Detector]()
-        while self._times:
-            precision, seconds, context = self._times.popleft()
+        for i in range(first, self._read):
+            precision, at = self._precisions[i % KEPT], i % KEPT
             detector = pushed.get(precision) or self._detectors.get(precision, Detector())
-            pushed[precision] = detector.push(seconds, context, self.growth(precision))
+            pushed[precision] = detector.push(
+                self._seconds[at], self._contexts[at], self.growth(precision)
+            )
         self._detectors.update(pushed)
         known = [each for each in pushed.values() if each.slowdown is not None]
         return max((d.slowdown or 0.0 if d.alarmed else 0.0 for d in known), default=None)

@@ -82,3 +82,10 @@ def looked(model: Any) -> None:
         time.sleep(0.01)
     with model.governor._ticking:  # to its end
         pass
+
+
+def unwatched(model: Any) -> None:
+    """The governor's thread has ended."""
+    watcher = model.governor.watcher
+    watcher.stop()
+    watcher._thread.join()

@@ -10,7 +10,6 @@ prints one JSON object.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from resident import MB, SOURCES, counter, looked, settled, warm_up, write
+from resident import MB, SOURCES, counter, looked, settled, unwatched, warm_up, write
 
 import lapwing
 
@@ -126,16 +125,24 @@ def step_runs(tiny: str) -> dict[str, Any]:
         before = counter("VmRSS")
         runs(1000)
         grown = counter("VmRSS") - before
+        unwatched(model)  # what its thread is just working with is none of a run's
         tracemalloc.start()
         runs(50)
-        model.governor.tick()  # what it last decided is counted in both
-        gc.collect()  # and what the interpreter keeps for its next methods and frames, in neither
         first, _ = tracemalloc.get_traced_memory()
         runs(200)
-        model.governor.tick()
-        gc.collect()
         second, _ = tracemalloc.get_traced_memory()
         return {"resident": grown, "heap": second - first}
+
+
+def step_looks(tiny: str) -> dict[str, Any]:
+    """The governor looks, as it does once a second."""
+    with lapwing.load(tiny, dtype="int8") as model:
+        for _ in range(2000):
+            model.governor.tick()
+        before = counter("VmRSS")
+        for _ in range(3000):  # most of an hour
+            model.governor.tick()
+        return {"resident": counter("VmRSS") - before}
 
 
 def step_tokens(tiny: str) -> dict[str, Any]:
@@ -199,6 +206,10 @@ def test_runs_leave_nothing_behind(tiny: Path) -> None:
     assert found["heap"] <= 2000  # bytes, over 200 runs: less than one list each
 
 
+def test_looks_leave_nothing_behind(tiny: Path) -> None:
+    assert measured("looks", tiny)["resident"] <= MB / 5
+
+
 def test_a_token_leaves_its_number_behind(tiny: Path) -> None:
     """Two lists keep it (the answer and the cache), each a pointer and a whole number."""
     found = measured("tokens", tiny)
@@ -207,5 +218,11 @@ def test_a_token_leaves_its_number_behind(tiny: Path) -> None:
 
 
 if __name__ == "__main__":
-    steps = {"load": step_load, "close": step_close, "runs": step_runs, "tokens": step_tokens}
+    steps = {
+        "load": step_load,
+        "close": step_close,
+        "runs": step_runs,
+        "looks": step_looks,
+        "tokens": step_tokens,
+    }
     print(json.dumps(steps[sys.argv[1]](*sys.argv[2:])))

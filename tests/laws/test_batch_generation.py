@@ -31,7 +31,7 @@ def model(tiny_models: TinyModels) -> Model:
 
 def content(result: GenerationResult) -> dict[str, Any]:
     """All but what it took."""
-    return {**result.to_dict(), "timings": None}
+    return {**result.to_dict(), "timings": None, "duty": None, "unknown": None}
 
 
 chances = st.floats(0, 1)

@@ -250,3 +250,18 @@ def test_mains_bring_int8_back_after_a_minute() -> None:
         told.append(command.precision)
     assert told.index(None) == 59  # a minute
     assert told[59:] == [None] * 31
+
+
+def test_by_default_only_a_collapse_that_lasts_counts() -> None:
+    """A shared machine is slow for seconds; a hot one for minutes."""
+    state = State(Observation(slowdown=0.8))
+    for seconds in range(1, 12):
+        command = step(state, 1.0)
+        assert (command.duty < 1.0) is (seconds >= 10), seconds
+        state = replace(state, memory=command.memory)
+    brief = State(Observation(slowdown=0.8))
+    for at in range(60):
+        seen = Observation(slowdown=0.8 if at % 9 else 0.0)
+        command = step(replace(brief, seen=seen), 1.0)
+        brief = replace(brief, memory=command.memory)
+        assert command.duty == 1.0

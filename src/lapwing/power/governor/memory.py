@@ -26,3 +26,4 @@ class Memory:
     switching: Switching = field(default_factory=Switching)
     waiting: Waiting = field(default_factory=Waiting)
     low: bool = False  # below the battery's floor
+    slow_s: float = 0.0  # for how long tokens have been slow

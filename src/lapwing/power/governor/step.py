@@ -22,6 +22,7 @@ GUESSED_DUTY = 0.5  # the least that token times alone ask for: heat is one of m
 PROBING = 0.0005  # of duty per second: a collapse is seen only when it has come back
 BUSY = 0.10  # of the CPUs, used by others: that makes tokens slower, too
 COLLAPSE = 0.5  # token time over what it was, less 1: firmware has taken the clocks away
+LASTING_S = 10.0  # heat does not go in less; a machine's other work comes and goes
 INTERACTIVE_S = 2.0  # of a waiting user's request, without pauses
 INTERACTIVE_C = 5.0  # … while it is so far below the set-point
 SPENT = 0.8  # of an energy budget, from where on its request reads int4
@@ -43,7 +44,8 @@ def step(state: State, dt: float) -> Command:
     level: PressureLevel | None = seen.thermal_pressure if _acts(mode) else None
     duty, pressed = pressure.control(memory.pressed, level, dt)
     limits.append((duty, f"thermal pressure {seen.thermal_pressure}"))
-    duty, collapsed = pressure.control(memory.collapsed, _collapse(mode, seen), dt, PROBING)
+    level, slow_s = _collapse(mode, seen, memory.slow_s, dt)
+    duty, collapsed = pressure.control(memory.collapsed, level, dt, PROBING)
     limits.append((max(duty, GUESSED_DUTY), "tokens have become slower"))
 
     draw = memory.draw
@@ -85,7 +87,17 @@ def step(state: State, dt: float) -> Command:
         device=None,
         admit=why_not is None,
         memory=Memory(
-            time_s, duty, heat, pressed, collapsed, draw, fan_memory, switching, waiting, low
+            time_s,
+            duty,
+            heat,
+            pressed,
+            collapsed,
+            draw,
+            fan_memory,
+            switching,
+            waiting,
+            low,
+            slow_s,
         ),
         shed=seen.memory_pressure is not None and seen.memory_pressure >= STALLED,
         stop=stop,
@@ -111,18 +123,23 @@ def _hold(
     return 1.0, temperature.Heat()
 
 
-def _collapse(mode: Mode, seen: Observation) -> PressureLevel | None:
-    """Token times as a level of pressure: modes that hold heat act early, others on collapse.
+def _collapse(
+    mode: Mode, seen: Observation, slow_s: float, dt: float
+) -> tuple[PressureLevel | None, float]:
+    """Token times as a level of pressure, and for how long they have been slow.
 
-    Beside busy processes they tell nothing.
+    Modes that hold heat act early and at once, others on a collapse that lasts. Beside busy
+    processes token times tell nothing.
     """
     if seen.slowdown is None:
-        return None
-    if seen.load is not None and seen.load >= BUSY:
-        return "nominal"
+        return None, slow_s
     has_other = seen.temperature_c is not None or seen.thermal_pressure is not None
     limit = COLLAPSE if has_other or not _acts(mode) else 0.15
-    return "heavy" if seen.slowdown >= limit else "nominal"
+    busy = seen.load is not None and seen.load >= BUSY
+    if busy or seen.slowdown < limit:
+        return "nominal", 0.0
+    slow_s += dt
+    return ("heavy" if _acts(mode) or slow_s >= LASTING_S else "moderate"), slow_s
 
 
 def _far(seen: Observation, set_c: float | None) -> bool:

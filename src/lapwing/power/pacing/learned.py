@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lapwing.power.governor.slowdown import Detector
 
+MIN_TIMED_S = 0.001  # shorter passes take as long as a machine's noise has it
 KEPT = 512  # times between two looks; of more, the newest
 PRICED_TOKENS = 8  # between two looks, from where on joules per token mean something
 NEWEST = 0.2  # of what joules per token are said to be
@@ -35,6 +36,8 @@ class Learned:
 
     def timed(self, precision: str, seconds: float, context: int) -> None:
         """A pass of one token of one answer, behind so many."""
+        if seconds < MIN_TIMED_S:
+            return
         at = self._timed % KEPT
         self._precisions[at], self._seconds[at] = precision, seconds
         self._contexts[at] = context

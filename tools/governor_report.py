@@ -255,7 +255,8 @@ def gates() -> str:
     )
     misses = dict.fromkeys((gate.name, gate.missed) for gate in GATES if gate.missed)
     why = "\n".join(f"- {name}: {reason}." for name, reason in misses)
-    return f"{first}\n\n{second}\n\nWhy a gate is missed:\n\n{why}"
+    reasons = f"\n\nWhy a gate is missed:\n\n{why}" if misses else ""
+    return f"{first}\n\n{second}{reasons}"
 
 
 def bound(gate: Gate) -> str:

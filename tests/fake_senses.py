@@ -36,6 +36,10 @@ class FakeSenses:
     def joules(self) -> FakeSenses:
         return self
 
+    @property
+    def so_far(self) -> float | None:
+        return self.mark().joules
+
     def mark(self) -> Mark:
         now_s = time.monotonic()
         return Mark(now_s, None if self.watts is None else self.watts * now_s)

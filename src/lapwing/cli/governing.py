@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lapwing.power.governor.command import Command
 
 
+FILE = "told.json"  # what was said once
+
+
 @dataclass(frozen=True)
 class Governing:
     """Options as given; `checked` before a model is loaded."""
@@ -29,11 +32,7 @@ class Governing:
         """Arguments of `lapwing.load`. Raises RequestError."""
         from lapwing.power.pacing.wishes import settings_of
 
-        floor = self.battery_floor
-        arguments = {
-            **self.__dict__,
-            "battery_floor": None if floor is None else floor / 100,
-        }
+        arguments = dict(self.__dict__)
         settings_of(**arguments)
         return arguments
 
@@ -74,6 +73,3 @@ def introduce_battery(model: Model, result: GenerationResult) -> None:
             "--power 50 works half of the time. This is said once.",
             "note",
         )
-
-
-FILE = "told.json"

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lapwing.cli.terminal import counted
+from lapwing.power.governor.modes import BELOW_CRITICAL_C
+from lapwing.power.governor.settings import Settings
+from lapwing.power.governor.step import STALLED
+from lapwing.power.governor.temperature import GUARD_C
 from lapwing.power.monitor.sample import Line, Sample
 from lapwing.power.pacing.status import MAX_AGE_S, Status
 from lapwing.units import format_bytes, format_rate, format_reading
 
 NONE = "–"
-NEAR_C = 12.0  # below the critical temperature: where most modes begin to pause
-VERY_NEAR_C = 3.0  # … and where every mode stops for a while
-LOW_CHARGE = 0.15
-STALLED = 0.10  # of the time: caches shrink
+LOW_CHARGE = Settings().battery_floor
 _URGENCIES = {"nominal": 0, "moderate": 1, "heavy": 2, "trapping": 2}
 
 
@@ -97,7 +98,7 @@ def _temperature(sample: Sample) -> Row:
     urgency = 0
     if line is not None and limit is not None and isinstance(line.value, float):
         left_c = limit - line.value
-        urgency = (left_c <= NEAR_C) + (left_c <= VERY_NEAR_C)
+        urgency = (left_c <= BELOW_CRITICAL_C) + (left_c <= GUARD_C)
     return _row(
         "temperature",
         line,

@@ -91,3 +91,10 @@ def biases(name: str, value: Any) -> dict[int, float]:
         banned = isinstance(bias, Real) and bias == -math.inf
         result[token] = -math.inf if banned else real(f"{name}[{token}]", bias, -MAX_BIAS, MAX_BIAS)
     return result
+
+
+def checked_threads(threads: Any) -> int:
+    """A number of threads. Raises RequestError."""
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
+        raise RequestError(f"threads: expected a number from 1 to 1024, got {threads!r}")
+    return threads

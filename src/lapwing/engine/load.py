@@ -81,7 +81,7 @@ def load(
     The rest is for the governor (docs/power.md; `model.governor`). profile: observe, performance,
     balanced, quiet, battery, background, or auto: battery's while on battery; None: LAPWING_PROFILE
     or observe. Limits: power, percent of the time that is worked; max_temp in °C; max_watts;
-    energy_budget, joules of a request; battery_floor, a share of the charge. switch_precision:
+    energy_budget, joules of a request; battery_floor, percent of the charge. switch_precision:
     where int8 may become int4 by itself, at a request, at a token, or never. Raises
     ModelNotFoundError, ConfigError, WeightsError, DoesNotFitError, BackendError or RequestError.
     """

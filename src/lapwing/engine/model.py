@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from lapwing.backends.base import Backend, Floats
 from lapwing.backends.machine import trim_heap
 from lapwing.engine.acting import bind
+from lapwing.engine.checks import checked_threads
 from lapwing.engine.layers import LayerHandle, layers_of, outside_of
 from lapwing.errors import RequestError
 from lapwing.layers.parameter import Parameter
@@ -127,7 +128,7 @@ class Model:
 
     @threads.setter
     def threads(self, threads: int) -> None:
-        self._backend.threads = _checked_threads(threads)
+        self._backend.threads = checked_threads(threads)
 
     @property
     def prefill_threads(self) -> int:
@@ -136,7 +137,7 @@ class Model:
 
     @prefill_threads.setter
     def prefill_threads(self, threads: int) -> None:
-        self._backend.prefill_threads = _checked_threads(threads)
+        self._backend.prefill_threads = checked_threads(threads)
 
     @property
     def context_length(self) -> int:
@@ -393,9 +394,3 @@ class Model:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _checked_threads(threads: int) -> int:
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
-        raise RequestError(f"threads: expected a number from 1 to 1024, got {threads!r}")
-    return threads

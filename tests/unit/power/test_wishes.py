@@ -23,7 +23,7 @@ def test_auto_follows_the_power_source() -> None:
 
 def test_limits() -> None:
     settings = settings_of(
-        power=25, max_temp=80, max_watts=15, energy_budget=200, battery_floor=0.2,
+        power=25, max_temp=80, max_watts=15, energy_budget=200, battery_floor=20,
         switch_precision="token", environ={},
     )  # fmt: skip
     assert settings == Settings(
@@ -44,7 +44,7 @@ def test_limits() -> None:
         ({"max_temp": 20}, "max_temp: expected 30 to 110 °C, got 20"),
         ({"max_watts": -1}, "max_watts: expected"),
         ({"energy_budget": 0}, "energy_budget: expected"),
-        ({"battery_floor": 15}, "battery_floor: expected 0 to 1 of the charge, got 15"),
+        ({"battery_floor": 150}, "battery_floor: expected 0 to 100 percent, got 150"),
         ({"switch_precision": "layer"}, "switch_precision: expected one of request, token, never"),
     ],
 )

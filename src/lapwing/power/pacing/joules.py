@@ -35,6 +35,12 @@ class Joules:
         """What the machine took when it last slept."""
         return self._idle_w
 
+    @property
+    def so_far(self) -> float | None:
+        """As last read; None: nobody reads."""
+        total = self._total
+        return None if total is None else self._before_j + total.joules
+
     def tick(self) -> None:
         """Reads; the first time after `park` begins anew."""
         with self._lock:

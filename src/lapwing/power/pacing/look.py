@@ -8,6 +8,7 @@ from typing import Any
 
 from lapwing.power.governor.observation import Observation, PressureLevel
 from lapwing.power.pacing.wattmeter import Wattmeter
+from lapwing.power.sensors.deadline import Deadline, SensorTimeoutError
 from lapwing.power.sensors.discovery import Sensors
 from lapwing.power.sensors.reading import Reading
 from lapwing.power.sensors.sensor import Clock, Sensor
@@ -48,6 +49,8 @@ class Look:
         self.readings: dict[str, Reading[Any]] = {}
         self.wattmeter = Wattmeter(sensors, clock, stale_s)
         self._others, self._clock, self._stale_s = others, clock, stale_s
+        self._tree = sensors.tree
+        self._together: Deadline | None = Deadline()
         self._heat = [s for s in sensors.of("temperature") if s.scope == "package"]
         self._throttle = next((s for s in sensors.of("throttle") if s.scope != "gpu"), None)
         self._throttled: tuple[float, float] | None = None
@@ -58,8 +61,25 @@ class Look:
         self._savers = [s for s in sensors.of("profile") if s.name in _SAVERS]
         self._stalls = next((s for s in sensors.of("pressure") if s.name == STALLS), None)
 
-    def now(self) -> Observation:
-        """Reads. What only the engine knows (tokens, joules, who waits) is left as it is."""
+    def now(self, also: Callable[[], None] = lambda: None) -> Observation:
+        """Reads. What only the engine knows (tokens, joules, who waits) is left as it is.
+
+        also: reads at the same moment. All sensors in one call of another thread, which costs more
+        than reading them; once one has not answered in time, each in a call of its own.
+        """
+        if self._together is not None:
+            try:
+                return self._together.call("look", lambda: self._now(also))
+            except SensorTimeoutError:
+                self._together = None
+        return self._now(also)
+
+    def _now(self, also: Callable[[], None]) -> Observation:
+        with self._tree.once():
+            also()
+            return self._seen()
+
+    def _seen(self) -> Observation:
         self.readings = {}
         temperature_c, critical_c = self._temperature()
         watts = self.readings[self.wattmeter.name] = self.wattmeter.read()

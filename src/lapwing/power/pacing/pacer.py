@@ -290,7 +290,7 @@ class Pacer:
         return replace(
             seen,
             slowdown=self.learned.slowdown(seen.on_battery),
-            tokens=self.learned.taken(self.mark().joules),
+            tokens=self.learned.taken(self.senses.joules.so_far),
             joules=max((joules for joules in used if joules is not None), default=None),
             interactive_s=min(waits, default=None),
         )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 from lapwing.power.governor.observation import Observation
 from lapwing.power.pacing.joules import Joules
 from lapwing.power.pacing.look import Look
 from lapwing.power.pacing.status import Board, Status
-from lapwing.power.sensors.deadline import BoundedTree
 from lapwing.power.sensors.discovery import Sensors, discover
 from lapwing.power.sensors.load import OtherLoad
-from lapwing.power.sensors.tree import open_tree
 
 
 @dataclass
@@ -24,7 +21,7 @@ class Senses:
     joules: Joules
     board: Board = field(default_factory=Board)
     last: Observation | None = None
-    last_s: float = 0.0
+    looks: int = 0
 
     @classmethod
     def of_this_machine(cls) -> Senses:
@@ -34,14 +31,13 @@ class Senses:
     @classmethod
     def of(cls, sensors: Sensors) -> Senses:
         """With what was found."""
-        others = OtherLoad(BoundedTree(open_tree()))
+        others = OtherLoad(sensors.tree)
         joules = Joules(sensors.energy_source(), sensors.why_not("energy"))
         return cls(sensors, Look(sensors, others.read), joules)
 
     def look(self) -> Observation:
         """Reads what the governor needs."""
-        self.joules.tick()
-        self.last, self.last_s = self.eyes.now(), time.monotonic()
+        self.last = self.eyes.now(self.joules.tick)
         return self.last
 
     def park(self) -> None:
@@ -50,8 +46,10 @@ class Senses:
         self.board.withdraw()
 
     def tell(self, status: Status) -> None:
-        """Monitors."""
-        self.board.publish(status)
+        """Monitors, at every other look: that costs as much as a look."""
+        self.looks += 1
+        if self.looks % 2:
+            self.board.publish(status)
 
     def power_source(self) -> tuple[str | None, str]:
         """`mains` or `battery`; None, and why."""

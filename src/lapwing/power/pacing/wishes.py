@@ -30,7 +30,7 @@ def settings_of(
 
     profile: a mode, or auto: `battery` while on battery, else `observe`; None: LAPWING_PROFILE, or
     observe. power: percent of the time, 1 to 100. max_temp: °C; max_watts: W; energy_budget: J of
-    one request; battery_floor: a share of the charge, 0 to 1. switch_precision: request, token or
+    one request; battery_floor: percent of the charge. switch_precision: request, token or
     never.
     """
     environ = os.environ if environ is None else environ
@@ -44,7 +44,7 @@ def settings_of(
             f"got {switch_precision!r}"
         )
     given = Settings()
-    floor = given.battery_floor if battery_floor is None else battery_floor
+    floor = 100 * given.battery_floor if battery_floor is None else battery_floor
     return Settings(
         mode="observe" if wanted == "auto" else wanted,  # type: ignore[arg-type]
         follow=wanted == "auto",
@@ -52,7 +52,7 @@ def settings_of(
         max_watts=_within("max_watts", max_watts, 0.5, 1000, "W"),
         power=_number("power", power, 1, 100, "percent") / 100,
         energy_budget_j=_within("energy_budget", energy_budget, 0.001, 1e9, "J"),
-        battery_floor=_number("battery_floor", floor, 0, 1, "of the charge"),
+        battery_floor=_number("battery_floor", floor, 0, 100, "percent") / 100,
         switch_at=switch_precision,  # type: ignore[arg-type]
     )
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -49,8 +50,11 @@ class Deadline:
         """What `task` returns or raises; SensorTimeoutError where that takes longer.
 
         While an earlier call under the same key has not returned, raises at once: a sensor that
-        hangs costs one thread, not one for each reading.
+        hangs costs one thread, not one for each reading. A thread that may wait anyway makes the
+        call itself.
         """
+        if isinstance(threading.current_thread(), ExpendableThread):
+            return task()
         earlier = self._waiting.get(key)
         if earlier is not None and not earlier.done.is_set():
             raise SensorTimeoutError(errno.ETIMEDOUT, "has not answered an earlier reading yet")
@@ -75,21 +79,49 @@ class Deadline:
 
 
 class BoundedTree:
-    """A tree whose every file has the deadline, unless a thread reads that may wait anyway."""
+    """A tree whose every file has the deadline."""
 
     def __init__(self, tree: Tree) -> None:
         self.label, self.own = tree.label, tree.own
         self._tree, self._deadline = tree, Deadline()
+        self._texts: dict[str, str | OSError] | None = None
+        self._folders: dict[str, list[str]] | None = None
+
+    @contextmanager
+    def once(self) -> Iterator[None]:
+        """Within it, each file is read once, however many sensors are worked out from it."""
+        self._texts, self._folders = {}, {}
+        try:
+            yield
+        finally:
+            self._texts = self._folders = None
 
     def text(self, path: str) -> str:
         """See Tree."""
-        if isinstance(threading.current_thread(), ExpendableThread):
-            return self._tree.text(path)
-        return self._deadline.call(path, lambda: self._tree.text(path))
+        texts = self._texts
+        if texts is None:
+            return self._read(path)
+        if path not in texts:
+            try:
+                texts[path] = self._read(path)
+            except OSError as error:
+                texts[path] = error
+        found = texts[path]
+        if isinstance(found, OSError):
+            raise found
+        return found
 
     def names(self, folder: str) -> list[str]:
         """See Tree."""
-        return self._tree.names(folder)
+        folders = self._folders
+        if folders is None:
+            return self._tree.names(folder)
+        if folder not in folders:
+            folders[folder] = self._tree.names(folder)
+        return folders[folder]
+
+    def _read(self, path: str) -> str:
+        return self._deadline.call(path, lambda: self._tree.text(path))
 
 
 class _Worker:

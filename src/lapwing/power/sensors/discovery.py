@@ -44,13 +44,14 @@ class Sensors:
     """What was found. Of each quantity, the most trustworthy stands first.
 
     energy: for `Meter`; readings: everything that is read at one moment; missing: what is not here,
-    or cannot be used.
+    or cannot be used. tree: what all of them read.
     """
 
     root: str
     energy: tuple[EnergySource, ...]
     readings: tuple[Sensor[Any], ...]
     missing: tuple[Missing, ...]
+    tree: BoundedTree
 
     def of(self, quantity: Quantity) -> tuple[Sensor[Any], ...]:
         """All of one quantity."""
@@ -91,7 +92,7 @@ def discover(root: str | os.PathLike[str] | Tree | None = None) -> Sensors:
     look = BoundedTree(tree)
     readers = next((r for folder, r in OTHER_SYSTEMS if look.names(folder)), READERS)
     found = sum((find(look) for find in readers), Found())
-    return Sensors(tree.label, found.energy, _together(found.readings), found.missing)
+    return Sensors(tree.label, found.energy, _together(found.readings), found.missing, look)
 
 
 def _together(sensors: tuple[Sensor[Any], ...]) -> tuple[Sensor[Any], ...]:

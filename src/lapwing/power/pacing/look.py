@@ -130,7 +130,8 @@ class Look:
 
     def _on_battery(self) -> bool | None:
         """Also where a charger has been too weak for a while."""
-        plugged, is_undersized = self._value(self._plugged), self._value(self._undersized)
+        plugged = self._value(self._plugged)
+        is_undersized = self._value(self._undersized) if plugged else None
         now_s = self._clock()
         if not is_undersized:
             self._undersized_since_s = None

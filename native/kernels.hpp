@@ -86,7 +86,7 @@ struct Kernels {
   // reads.
   void (*encode_group)(const float* w, float scale_factor, float centre_factor, GroupCodes& codes);
 
-  // Dense: outputs [first, last). `scratch` has dense_scratch_bytes(K), 64-byte aligned.
+  // Dense: outputs [first, last). `scratch` has dense_scratch_bytes(), 64-byte aligned.
   void (*dense_linear)(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
                        const Epilogue& epilogue, float* out, uint8_t* scratch);
   void (*to_float)(DType dtype, const void* in, size_t count, float* out);
@@ -161,9 +161,11 @@ constexpr size_t attend_all_scratch_bytes(size_t L, size_t head_dim) {
   const size_t lanes = ceil_div(L, 16) * 16, width = ceil_div(head_dim, 8) * 8;
   return (head_dim * lanes + L * width + kQueries * (lanes + head_dim)) * sizeof(float) + 64;
 }
-// A float32 panel of kPanelRows outputs.
-constexpr size_t dense_scratch_bytes(size_t K) {
-  return (K + kGroup) * kPanelRows * sizeof(float) + 64;
+// A float32 panel of so many inputs of kPanelRows outputs, with room between its eight chains, and
+// their sums for so many tokens.
+inline constexpr size_t kPanelInputs = 768, kPanelTokens = 132;
+constexpr size_t dense_scratch_bytes() {
+  return (kPanelInputs + 8 + 8 * kPanelTokens) * kPanelRows * sizeof(float) + 64;
 }
 
 }  // namespace lapwing

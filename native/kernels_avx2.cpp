@@ -4,6 +4,8 @@
 #include "kernels/vec_avx2.hpp"
 #include "kernels/float_math.hpp"
 #include "kernels/rows.hpp"
+#include "kernels/widen.hpp"
+#include "kernels/dense_panels.hpp"
 #include "kernels/dense.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/attend_all.hpp"

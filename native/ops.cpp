@@ -94,7 +94,7 @@ void linear(Context& context, std::span<const Part<DenseView>> parts, const floa
     widest = std::max(widest, part.w.N);
     streamed &= part.w.layout == Layout::kn;
   }
-  const size_t each = round64(dense_scratch_bytes(K));
+  const size_t each = round64(dense_scratch_bytes());
   uint8_t* scratch = context.worker_scratch(each);
   Pieces pieces = divide(N, K * T, threads, 64);
   // Rows are read a stretch at a time, and each stretch is a page or two: one piece a thread.

@@ -5,45 +5,7 @@
 
 namespace lapwing::LAPWING_ISA {
 
-struct FromF32 {
-  using Element = float;
-  static inline F8 load8(const float* p) { return load(p); }
-};
-struct FromF16 {
-  using Element = uint16_t;
-  static inline F8 load8(const uint16_t* p) { return load_half(p); }
-};
-struct FromBF16 {
-  using Element = uint16_t;
-  static inline F8 load8(const uint16_t* p) { return load_bfloat(p); }
-};
-
-template <class From>
-static inline F8 load8_part(const typename From::Element* p, size_t count) {
-  typename From::Element v[8] = {};
-  for (size_t i = 0; i < count; ++i) v[i] = p[i];
-  return From::load8(v);
-}
-
-template <class From>
-static void widen(const typename From::Element* in, size_t count, float* out) {
-  const size_t whole = count / 8 * 8;
-  for (size_t i = 0; i < whole; i += 8) store(out + i, From::load8(in + i));
-  if (whole != count)
-    store_part(out + whole, load8_part<From>(in + whole, count - whole), count - whole);
-}
-
-static void to_float(DType dtype, const void* in, size_t count, float* out) {
-  switch (dtype) {
-    case DType::f32:
-      return widen<FromF32>(static_cast<const float*>(in), count, out);
-    case DType::f16:
-      return widen<FromF16>(static_cast<const uint16_t*>(in), count, out);
-    case DType::bf16:
-      return widen<FromBF16>(static_cast<const uint16_t*>(in), count, out);
-  }
-}
-
+constexpr size_t kManyTokens = 48;  // from here on a panel pays for its making
 constexpr size_t kTileRows = 8;  // rows whose sums are finished together
 // Tokens that pass all rows before the next ones come: their activations stay in half of L2.
 constexpr size_t kMostTokens = 96, kLeastTokens = 24, kTokenBytes = 256 << 10;
@@ -171,57 +133,6 @@ static void linear_nk(const DenseView& w, const float* x, size_t T, size_t first
                       T - t < most ? T : t + most, w.K, n, e, out);
 }
 
-// Panel [K, 16] of float32, T tokens.
-template <size_t T>
-static inline void panel_tile(const float* panel, const float* x, size_t K, F8 (&acc)[T][2]) {
-#pragma GCC unroll 16
-  for (size_t t = 0; t < T; ++t) acc[t][0] = acc[t][1] = zero();
-  for (size_t k = 0; k < K; ++k) {
-    const F8 w0 = load(panel + k * 16), w1 = load(panel + k * 16 + 8);
-#pragma GCC unroll 16
-    for (size_t t = 0; t < T; ++t) {
-      const F8 v = set1(x[t * K + k]);
-      acc[t][0] = fma(v, w0, acc[t][0]);
-      acc[t][1] = fma(v, w1, acc[t][1]);
-    }
-  }
-}
-
-template <size_t T>
-static inline void panel_tokens(const float* panel, const float* x, size_t t, const DenseView& w,
-                                size_t n, size_t count, const Epilogue& e, float* out) {
-  F8 acc[T][2];
-  panel_tile<T>(panel, x + t * w.K, w.K, acc);
-  for (size_t i = 0; i < T; ++i) {
-    finish(acc[i][0], e, t + i, n, count, out);
-    if (count > 8) finish(acc[i][1], e, t + i, n + 8, count - 8, out);
-  }
-}
-
-// Many tokens: 16 outputs at a time, their columns unpacked once.
-template <class From>
-static void linear_kn_panels(const DenseView& w, const float* x, size_t T, size_t first,
-                             size_t last, const Epilogue& e, float* out, float* panel) {
-  const auto* data = static_cast<const typename From::Element*>(w.data);
-  for (size_t n = first; n < last; n += 16) {
-    const size_t count = last - n < 16 ? last - n : 16;
-    for (size_t k = 0; k < w.K; ++k) {
-      const auto* row = data + k * w.N + n;
-      if (k + 16 < w.K) __builtin_prefetch(row + 16 * w.N);
-      store(panel + k * 16, count >= 8 ? From::load8(row) : load8_part<From>(row, count));
-      if (count > 8)
-        store(panel + k * 16 + 8,
-              count == 16 ? From::load8(row + 8) : load8_part<From>(row + 8, count - 8));
-      else
-        store(panel + k * 16 + 8, zero());
-    }
-    size_t t = 0;
-    for (; t + 6 <= T; t += 6) panel_tokens<6>(panel, x, t, w, n, count, e, out);
-    for (; t + 2 <= T; t += 2) panel_tokens<2>(panel, x, t, w, n, count, e, out);
-    for (; t < T; ++t) panel_tokens<1>(panel, x, t, w, n, count, e, out);
-  }
-}
-
 // Few tokens: rows of the matrix stream by, the sums of a stretch of outputs stay in cache. Rows
 // lie too far apart for the hardware to see the next ones coming: they are prefetched, into L2,
 // which leaves the few line buffers of L1 to the loads.
@@ -295,14 +206,17 @@ static void linear_kn_stream(const DenseView& w, const float* x, size_t first, s
 template <class From>
 static void linear_typed(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
                          const Epilogue& e, float* out, float* panel) {
-  if (w.layout == Layout::nk)
+  const bool rows = w.layout == Layout::nk;
+  if (rows && T >= kManyTokens)
+    linear_panels<From, Layout::nk>(w, x, T, first, last, e, out, panel);
+  else if (rows)
     linear_nk<From>(w, x, T, first, last, e, out);
   else if (T == 1)
     linear_kn_stream<From, 1>(w, x, first, last, e, out);
   else if (T == 2)
     linear_kn_stream<From, 2>(w, x, first, last, e, out);
   else
-    linear_kn_panels<From>(w, x, T, first, last, e, out, panel);
+    linear_panels<From, Layout::kn>(w, x, T, first, last, e, out, panel);
 }
 
 static void dense_linear(const DenseView& w, const float* x, size_t T, size_t first, size_t last,

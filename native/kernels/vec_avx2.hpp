@@ -52,6 +52,23 @@ inline F8 sums(const F8 (&a)[8]) {
   const F8 low = pairs(a04, a15), high = pairs(a26, a37);
   return _mm256_add_ps(_mm256_shuffle_ps(low, high, 0x88), _mm256_shuffle_ps(low, high, 0xdd));
 }
+// Lane i of vector j becomes lane j of vector i.
+inline void transpose(F8 (&a)[8]) {
+  F8 pairs[8], fours[8];
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+    pairs[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      fours[i + 2 * j] = _mm256_shuffle_ps(pairs[i + j], pairs[i + j + 2], 0x44);
+      fours[i + 2 * j + 1] = _mm256_shuffle_ps(pairs[i + j], pairs[i + j + 2], 0xee);
+    }
+  for (int i = 0; i < 4; ++i) {
+    a[i] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
+    a[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
+  }
+}
 inline float largest(F8 a) {
   const __m128 v = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   const __m128 w = _mm_max_ps(v, _mm_movehl_ps(v, v));

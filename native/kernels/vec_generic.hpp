@@ -55,6 +55,15 @@ inline F8 sums(const F8 (&a)[8]) {
   for (int i = 0; i < 8; ++i) r.lane[i] = sum(a[i]);
   return r;
 }
+// Lane i of vector j becomes lane j of vector i.
+inline void transpose(F8 (&a)[8]) {
+  for (int i = 0; i < 8; ++i)
+    for (int j = 0; j < i; ++j) {
+      const float other = a[i].lane[j];
+      a[i].lane[j] = a[j].lane[i];
+      a[j].lane[i] = other;
+    }
+}
 inline float largest(F8 a) {
   float m = a.lane[0];
   for (int i = 1; i < 8; ++i) m = a.lane[i] > m ? a.lane[i] : m;

@@ -63,6 +63,25 @@ inline F8 sums(const F8 (&a)[8]) {
   return {vpaddq_f32(pairs(a[0], a[1]), pairs(a[2], a[3])),
           vpaddq_f32(pairs(a[4], a[5]), pairs(a[6], a[7]))};
 }
+// Lane i of vector j becomes lane j of vector i.
+inline void transpose(F8 (&a)[8]) {
+  const auto four = [](float32x4_t& p, float32x4_t& q, float32x4_t& r, float32x4_t& s) {
+    const float32x4x2_t pq = vtrnq_f32(p, q), rs = vtrnq_f32(r, s);
+    p = vcombine_f32(vget_low_f32(pq.val[0]), vget_low_f32(rs.val[0]));
+    q = vcombine_f32(vget_low_f32(pq.val[1]), vget_low_f32(rs.val[1]));
+    r = vcombine_f32(vget_high_f32(pq.val[0]), vget_high_f32(rs.val[0]));
+    s = vcombine_f32(vget_high_f32(pq.val[1]), vget_high_f32(rs.val[1]));
+  };
+  four(a[0].low, a[1].low, a[2].low, a[3].low);
+  four(a[0].high, a[1].high, a[2].high, a[3].high);
+  four(a[4].low, a[5].low, a[6].low, a[7].low);
+  four(a[4].high, a[5].high, a[6].high, a[7].high);
+  for (int i = 0; i < 4; ++i) {
+    const float32x4_t other = a[i].high;
+    a[i].high = a[i + 4].low;
+    a[i + 4].low = other;
+  }
+}
 // Halves, quarters, the last pair: the order in which `sum` goes.
 template <class Choose>
 inline float reduce(F8 a, const Choose& choose) {

@@ -88,7 +88,7 @@ void fuzz_dense(uint64_t seed, const std::vector<const Kernels*>& all) {
   const Guarded<float> x = random_floats(random, T * K);
   const auto bias = random_floats(random, N), residual = random_floats(random, T * N);
   const Epilogue e = random_epilogue(random, bias.data(), residual.data(), N);
-  const auto scratch = scratch_of(dense_scratch_bytes(K));
+  const auto scratch = scratch_of(dense_scratch_bytes());
   Guarded<float> want(T * N);
   generic_kernels().dense_linear(view, x.data(), T, 0, N, e, want.data(), scratch.data());
   for (const Kernels* kernels : all) {

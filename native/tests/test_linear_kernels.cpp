@@ -213,7 +213,7 @@ void test_dense_linear(const Kernels& fast) {
           const auto bias = random_floats(random, N), residual = random_floats(random, T * N);
           const DenseView view{dtype, layout, N, K, weights.data()};
           const Epilogue e{bias.data(), residual.data(), kActivations[(N + K) % 6], N};
-          const auto scratch = scratch_of(dense_scratch_bytes(K));
+          const auto scratch = scratch_of(dense_scratch_bytes());
           const std::string where =
               at(name_of(dtype), N, K, static_cast<size_t>(layout == Layout::kn));
           Guarded<float> want(T * N);
@@ -261,7 +261,7 @@ void test_wide_conv1d(const Kernels& fast) {
     const auto weights = random_weights(random, dtype, N * K);
     const auto x = random_floats(random, 3 * K);
     const DenseView view{dtype, Layout::kn, N, K, weights.data()};
-    const auto scratch = scratch_of(dense_scratch_bytes(K));
+    const auto scratch = scratch_of(dense_scratch_bytes());
     Guarded<float> want(3 * N), got(T * N);  // three tokens take the other way
     generic_kernels().dense_linear(view, x.data(), 3, 0, N, {.stride = N}, want.data(),
                                    scratch.data());
@@ -278,7 +278,7 @@ void test_activations(const Kernels& fast) {
   const size_t N = inputs.size();
   const float one = 1;
   const DenseView view{DType::f32, Layout::nk, N, 1, inputs.data()};
-  const auto scratch = scratch_of(dense_scratch_bytes(1));
+  const auto scratch = scratch_of(dense_scratch_bytes());
   for (const Activation activation : kActivations) {
     Guarded<float> a(N), b(N);
     const Epilogue e{nullptr, nullptr, activation, 1};

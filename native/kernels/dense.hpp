@@ -6,7 +6,7 @@
 namespace lapwing::LAPWING_ISA {
 
 constexpr size_t kManyTokens = 48;  // from here on a panel pays for its making
-constexpr size_t kTileRows = 8;  // rows whose sums are finished together
+constexpr size_t kTileRows = 8;     // rows whose sums are finished together
 // Tokens that pass all rows before the next ones come: their activations stay in half of L2.
 constexpr size_t kMostTokens = 96, kLeastTokens = 24, kTokenBytes = 256 << 10;
 

@@ -1,8 +1,8 @@
-// Many tokens times float weights: sixteen outputs side by side in a panel of float32, made once for
-// all tokens of a block. A token's inputs are broadcast, so nothing is summed across lanes.
+// Many tokens times float weights: sixteen outputs side by side in a panel of float32, made once
+// for all tokens of a block. A token's inputs are broadcast, so nothing is summed across lanes.
 //
-// An output has as many chains as its layout has in dense.hpp, input k in chain k mod C, k ascending:
-// the bits of one token alone. Chains rest in memory while others have the registers.
+// An output has as many chains as its layout has in dense.hpp, input k in chain k mod C, k
+// ascending: the bits of one token alone. Chains rest in memory while others have the registers.
 #include "../kernels.hpp"
 
 namespace lapwing::LAPWING_ISA {
@@ -86,7 +86,8 @@ static inline void panel_tile(const float* panel, const float* x, size_t K, size
   }
 }
 
-// Chains [C], `apart` floats from one to the next → their sum, in the order of `sum` of eight lanes.
+// Chains [C], `apart` floats from one to the next → their sum, in the order of `sum` of eight
+// lanes.
 template <size_t C>
 static inline F8 joined(const float* sums, size_t apart, size_t K) {
   if constexpr (C == 1) return load(sums);
@@ -133,14 +134,20 @@ static inline void tile_tokens(const float* panel, const float* x, size_t K, Str
 }
 
 // The panel of outputs from n on and inputs from k on; none beyond the matrix.
-static Ahead ahead_of(const DenseView& w, size_t n, size_t k) {
+static Ahead ahead_of(const DenseView& w, size_t n, size_t k, size_t stretch) {
   const size_t size = size_of(w.dtype), rest = w.K - k;
-  const size_t inputs = rest < kPanelInputs ? rest : kPanelInputs;
+  const size_t inputs = rest < stretch ? rest : stretch;
   const size_t rows = n >= w.N ? 0 : w.N - n < kPanelRows ? w.N - n : kPanelRows;
   const auto* data = static_cast<const char*>(w.data);
   if (w.layout == Layout::nk)
     return {data + (n * w.K + k) * size, w.K * size, ceil_div(inputs * size, 64), rows};
   return {data + (k * w.N + n) * size, w.N * size, 1, rows == 0 ? 0 : inputs};
+}
+
+// So many at a time that `count` goes in shares of at most `most`, all but alike, of whole steps.
+static size_t even_share(size_t count, size_t most, size_t step) {
+  const size_t shares = count == 0 ? 1 : ceil_div(count, most);
+  return ceil_div(ceil_div(count, shares), step) * step + (count == 0 ? step : 0);
 }
 
 // Outputs [first, last) of all tokens.
@@ -151,17 +158,18 @@ static void linear_panels(const DenseView& w, const float* x, size_t T, size_t f
   const auto* data = static_cast<const typename From::Element*>(w.data);
   const size_t K = w.K;
   float *const panel = scratch, *const sums = scratch + (kPanelInputs + 8) * kPanelRows;
-  const size_t blocks = ceil_div(T, kPanelTokens);
-  const size_t most = ceil_div(ceil_div(T, blocks), kTileTokens) * kTileTokens;
+  const size_t most = even_share(T, kPanelTokens, kTileTokens);
+  const size_t stretch = even_share(K, kPanelInputs, 8);
   for (size_t begin = 0; begin < T; begin += most)
     for (size_t n = first; n < last; n += kPanelRows) {
       const size_t rows = last - n < kPanelRows ? last - n : kPanelRows;
       const size_t end = T - begin < most ? T : begin + most;
-      for (size_t k = 0; k < K || k == 0; k += kPanelInputs) {
-        const Stretch s{k, K - k < kPanelInputs ? K - k : kPanelInputs};
-        const bool further = k + kPanelInputs < K;
-        Ahead ahead = ahead_of(w, further ? n : n + kPanelRows, further ? k + kPanelInputs : 0);
-        const size_t lines = ceil_div(ahead.count * ahead.lines, ceil_div(end - begin, kTileTokens));
+      for (size_t k = 0; k < K || k == 0; k += stretch) {
+        const Stretch s{k, K - k < stretch ? K - k : stretch};
+        const bool further = k + stretch < K;
+        Ahead ahead = ahead_of(w, further ? n : n + kPanelRows, further ? k + stretch : 0, stretch);
+        const size_t lines =
+            ceil_div(ahead.count * ahead.lines, ceil_div(end - begin, kTileTokens));
         if constexpr (layout == Layout::nk)
           pack_rows<From>(data + n * K + k, K, rows, s.count, panel);
         else

@@ -54,7 +54,7 @@ void attend(Context& context, const AttentionShape& shape, const float* qkv,
   };
   float* prepared = changes ? context.between(T * width) : nullptr;  // queries
   const size_t group = H / Hkv;  // queries that share keys and values
-  const size_t each = round64(attend_scratch_bytes(group, Dh));
+  const size_t each = round64(attend_scratch_bytes(kQueryTokens * group, Dh));
   uint8_t* scratch = context.worker_scratch(each);
   const auto append = [&](size_t t, float* key) {
     const float* row = qkv + t * stride;
@@ -80,24 +80,39 @@ void attend(Context& context, const AttentionShape& shape, const float* qkv,
       append(t, reinterpret_cast<float*>(scratch + worker * each));
   });
 
-  // Heads outermost: the keys and values of one head stay in cache while its queries pass. A group
-  // is parted where there would not be work for every thread.
+  // Heads outermost: the keys and values of one head stay in cache while its queries pass, those of
+  // a few tokens of a sequence at a time. A group is parted where there would not be work for every
+  // thread.
   const float* queries = changes ? prepared : qkv;
   const size_t query_stride = changes ? width : stride;
-  const size_t parts = parts_of(group, Hkv * T, context.pool.threads()), units = Hkv * parts * T;
-  const size_t work = 2 * Dh * std::max<size_t>(1, reads / T) * group / parts;
+  std::vector<size_t> begins;  // of blocks of tokens
+  for (size_t s = 0, t = 0; s < lengths.size(); t += lengths[s++])
+    for (size_t i = 0; i < lengths[s]; i += kQueryTokens) begins.push_back(t + i);
+  const size_t blocks = begins.size();
+  const size_t parts = parts_of(group, Hkv * blocks, context.pool.threads());
+  const size_t units = Hkv * parts * blocks;
+  const size_t work = 2 * Dh * std::max<size_t>(1, reads / blocks) * group / parts;
   const Pieces pieces = divide(units, work, context.pool.threads());
   context.pool.run(pieces.count, [&](size_t piece, size_t worker) {
     const size_t last = std::min(units, (piece + 1) * pieces.size);
     for (size_t unit = piece * pieces.size; unit < last; ++unit) {
-      const size_t kv_head = unit / T / parts, part = unit / T % parts, t = unit % T;
+      const size_t kv_head = unit / blocks / parts, part = unit / blocks % parts;
       const size_t first_head = kv_head * group + part * group / parts;
       const size_t heads = kv_head * group + (part + 1) * group / parts - first_head;
-      const KVCache& cache = *caches[tokens[t].sequence];
-      kernels.attend(queries + t * query_stride + first_head * Dh, heads, Dh, shape.scale,
-                     cache.view(shape.layer, kv_head), seen_by(tokens[t]), shape.softcap,
-                     out + t * width + first_head * Dh,
-                     reinterpret_cast<float*>(scratch + worker * each));
+      const size_t t = begins[unit % blocks], sequence = tokens[t].sequence;
+      size_t count = 0;
+      Seen seen[kQueryTokens];
+      while (count < kQueryTokens && t + count < T && tokens[t + count].sequence == sequence)
+        seen[count] = seen_by(tokens[t + count]), ++count;
+      const QueryBlock block{.q = queries + t * query_stride + first_head * Dh,
+                             .stride = query_stride,
+                             .out = out + t * width + first_head * Dh,
+                             .out_stride = width,
+                             .tokens = count,
+                             .heads = heads,
+                             .head_dim = Dh};
+      kernels.attend(block, shape.scale, caches[sequence]->view(shape.layer, kv_head), seen,
+                     shape.softcap, reinterpret_cast<float*>(scratch + worker * each));
     }
   });
 }

@@ -60,6 +60,15 @@ struct Seen {
   size_t first, last;
 };
 
+// Queries of a few tokens of one sequence, [heads, head_dim] each, and where their results go.
+struct QueryBlock {
+  const float* q;
+  size_t stride;  // floats from one token's queries to the next's
+  float* out;
+  size_t out_stride;
+  size_t tokens, heads, head_dim;
+};
+
 // What one group of a row group is stored as, before its nibbles are split into planes.
 struct GroupCodes {
   uint8_t scale[kRows];
@@ -112,11 +121,11 @@ struct Kernels {
   // `rounds` multiply-adds in each of several registers → how many there were in all; 0 where there
   // is no such instruction.
   uint64_t (*multiply)(Instruction instruction, size_t rounds);
-  // Queries [heads, head_dim] of one token over the cached positions `seen`, each
-  // softmax(cap(scale · q·K)) · V → out [heads, head_dim]. `scratch` has
-  // attend_scratch_bytes(heads, head_dim), 64-byte aligned.
-  void (*attend)(const float* q, size_t heads, size_t head_dim, float scale, const KeyValueView& kv,
-                 Seen seen, float softcap, float* out, float* scratch);
+  // Queries over the cached positions that their tokens see (`seen`: of each token), each
+  // softmax(cap(scale · q·K)) · V. `scratch` has attend_scratch_bytes(tokens · heads, head_dim),
+  // 64-byte aligned.
+  void (*attend)(const QueryBlock& block, float scale, const KeyValueView& kv, const Seen* seen,
+                 float softcap, float* scratch);
   // One head of one sequence of L tokens, all of which see each other. q, k, v and out are rows of
   // head_dim floats, `stride` and `out_stride` apart. `scratch` has
   // attend_all_scratch_bytes(L, head_dim), 64-byte aligned.
@@ -150,10 +159,12 @@ constexpr size_t plane_scratch_bytes(size_t K) {
 }
 // Positions whose scores are made at once: their borders are multiples of it.
 inline constexpr size_t kKeyBlock = 64;
-// Per head a query, a sum of values, scores and what they have come to; one block widened.
-constexpr size_t attend_scratch_bytes(size_t heads, size_t head_dim) {
+// Tokens of a prompt whose queries read keys and values together.
+inline constexpr size_t kQueryTokens = 4;
+// Per query: itself, a sum of values, scores and what they have come to; one block widened.
+constexpr size_t attend_scratch_bytes(size_t queries, size_t head_dim) {
   const size_t stride = ceil_div(head_dim, 8) * 8;
-  return (heads * (2 * stride + kKeyBlock + 16) + kKeyBlock * stride) * sizeof(float) + 64;
+  return (queries * (2 * stride + kKeyBlock + 16) + kKeyBlock * stride) * sizeof(float) + 64;
 }
 // Keys with positions in lanes, values as rows, and the scores of kQueries queries.
 inline constexpr size_t kQueries = 6;

@@ -1,4 +1,4 @@
-// Softmax attention of the queries of one token over a cached sequence, values as stored.
+// Softmax attention of the queries of a few tokens over a cached sequence, values as stored.
 // Keys are taken in blocks with fixed absolute borders, so a position sees the same arithmetic
 // whether it was computed alone, in a prompt, or in a batch. Queries that share keys and values go
 // together: 16-bit ones are widened once for all of them.
@@ -102,78 +102,98 @@ static void weigh(float* scores, RunningSoftmax& state, float* acc, size_t strid
 }
 
 template <class From>
-static void attend_typed(const float* q, size_t heads, size_t head_dim, float scale,
-                         const KeyValueView& kv, Seen seen, float softcap, float* out,
-                         float* scratch) {
+static void attend_typed(const QueryBlock& block, float scale, const KeyValueView& kv,
+                         const Seen* seen, float softcap, float* scratch) {
   using Element = typename From::Element;
   const auto* keys = static_cast<const Element*>(kv.keys);
   const auto* values = static_cast<const Element*>(kv.values);
-  const size_t stride = kv.head_stride;
-  const bool widened = heads > 1 && sizeof(Element) != sizeof(float);
-  float* query = scratch;                    // [heads, stride]
-  float* acc = query + heads * stride;       // [heads, stride]
-  float* scores = acc + heads * stride;      // [heads, kKeyBlock]
-  float* wide = scores + heads * kKeyBlock;  // [kKeyBlock, stride]
-  auto* states = reinterpret_cast<RunningSoftmax*>(wide + kKeyBlock * stride);  // [heads]
-  for (size_t h = 0; h < heads; ++h) {
-    for (size_t i = 0; i < stride; i += 8) {
-      const size_t count = i >= head_dim ? 0 : head_dim - i;
-      const float* from = q + h * head_dim + i;
-      store(query + h * stride + i,
-            mul(count >= 8 ? load(from) : load_part(from, count), set1(scale)));
-      store(acc + h * stride + i, zero());
+  const size_t stride = kv.head_stride, head_dim = block.head_dim;
+  const size_t queries = block.tokens * block.heads;
+  const bool widened = queries > 1 && sizeof(Element) != sizeof(float);
+  float* query = scratch;                      // [queries, stride]
+  float* acc = query + queries * stride;       // [queries, stride]
+  float* scores = acc + queries * stride;      // [queries, kKeyBlock]
+  float* wide = scores + queries * kKeyBlock;  // [kKeyBlock, stride]
+  auto* states = reinterpret_cast<RunningSoftmax*>(wide + kKeyBlock * stride);  // [queries]
+  for (size_t i = 0; i < queries; ++i) {
+    const float* from = block.q + i / block.heads * block.stride + i % block.heads * head_dim;
+    for (size_t d = 0; d < stride; d += 8) {
+      const size_t count = d >= head_dim ? 0 : head_dim - d;
+      store(query + i * stride + d,
+            mul(count >= 8 ? load(from + d) : load_part(from + d, count), set1(scale)));
+      store(acc + i * stride + d, zero());
     }
-    new (states + h) RunningSoftmax{-__builtin_inff(), {}};
+    new (states + i) RunningSoftmax{-__builtin_inff(), {}};
   }
-  for (size_t begin = seen.first / kKeyBlock * kKeyBlock; begin < seen.last; begin += kKeyBlock) {
-    const size_t count = seen.last - begin < kKeyBlock ? seen.last - begin : kKeyBlock;
-    const size_t skip = begin < seen.first ? seen.first - begin : 0;
+  size_t begin = seen[0].first, end = seen[0].last;  // what any of them sees
+  for (size_t t = 1; t < block.tokens; ++t) {
+    begin = seen[t].first < begin ? seen[t].first : begin;
+    end = seen[t].last > end ? seen[t].last : end;
+  }
+  for (begin = begin / kKeyBlock * kKeyBlock; begin < end; begin += kKeyBlock) {
+    // What a query sees of this block: [first, last) of its positions; nothing: last is 0.
+    const auto of = [&](Seen all) -> Seen {
+      const size_t last = all.last <= begin ? 0 : all.last - begin;
+      const size_t first = all.first <= begin ? 0 : all.first - begin;
+      return {first, first >= kKeyBlock ? 0 : last < kKeyBlock ? last : kKeyBlock};
+    };
+    const auto each_query = [&](const auto& work) {
+      for (size_t t = 0, i = 0; t < block.tokens; ++t) {
+        const Seen s = of(seen[t]);
+        for (size_t h = 0; h < block.heads; ++h, ++i)
+          if (s.last > 0) work(i, s.first, s.last);
+      }
+    };
+    Seen any{kKeyBlock, 0};
+    each_query([&](size_t, size_t first, size_t last) {
+      any = {first < any.first ? first : any.first, last > any.last ? last : any.last};
+    });
+    if (any.last == 0) continue;
     const auto *block_keys = keys + begin * stride, *block_values = values + begin * stride;
+    const size_t skipped = any.first * stride, count = any.last * stride - skipped;
     // Scattered by head, so the hardware does not see them coming: fetched while scores are made.
-    for (size_t i = skip * stride; i < count * stride; i += 64 / sizeof(Element))
-      __builtin_prefetch(block_values + i);
-    if (widened)
-      widen<From>(block_keys + skip * stride, (count - skip) * stride, wide + skip * stride);
-    for (size_t h = 0; h < heads; ++h) {
-      float* mine = scores + h * kKeyBlock;
-      for (size_t j = 0; j < skip; ++j) mine[j] = -__builtin_inff();
+    for (size_t i = 0; i < count; i += 64 / sizeof(Element))
+      __builtin_prefetch(block_values + skipped + i);
+    if (widened) widen<From>(block_keys + skipped, count, wide + skipped);
+    each_query([&](size_t i, size_t first, size_t last) {
+      float* mine = scores + i * kKeyBlock;
+      for (size_t j = 0; j < first; ++j) mine[j] = -__builtin_inff();
       if (widened)
-        dot_keys<FromF32>(query + h * stride, wide, stride, skip, count, mine);
+        dot_keys<FromF32>(query + i * stride, wide, stride, first, last, mine);
       else
-        dot_keys<From>(query + h * stride, block_keys, stride, skip, count, mine);
-      if (softcap > 0) soft_cap(mine + skip, count - skip, softcap);
-      for (size_t j = count; j < kKeyBlock; ++j) mine[j] = -__builtin_inff();
-      weigh(mine, states[h], acc + h * stride, stride);
-    }
-    if (widened)
-      widen<From>(block_values + skip * stride, (count - skip) * stride, wide + skip * stride);
-    for (size_t h = 0; h < heads; ++h) {
+        dot_keys<From>(query + i * stride, block_keys, stride, first, last, mine);
+      if (softcap > 0) soft_cap(mine + first, last - first, softcap);
+      for (size_t j = last; j < kKeyBlock; ++j) mine[j] = -__builtin_inff();
+      weigh(mine, states[i], acc + i * stride, stride);
+    });
+    if (widened) widen<From>(block_values + skipped, count, wide + skipped);
+    each_query([&](size_t i, size_t first, size_t last) {
+      const float* mine = scores + i * kKeyBlock;
       if (widened)
-        add_values<FromF32>(scores + h * kKeyBlock, wide, stride, skip, count, acc + h * stride);
+        add_values<FromF32>(mine, wide, stride, first, last, acc + i * stride);
       else
-        add_values<From>(scores + h * kKeyBlock, block_values, stride, skip, count,
-                         acc + h * stride);
-    }
+        add_values<From>(mine, block_values, stride, first, last, acc + i * stride);
+    });
   }
-  for (size_t h = 0; h < heads; ++h) {
-    const F8 inverse = set1(1.0f / sum(load(states[h].normalizer)));
-    for (size_t i = 0; i < head_dim; i += 8) {
-      const F8 v = mul(load(acc + h * stride + i), inverse);
-      float* to = out + h * head_dim + i;
-      if (head_dim - i >= 8)
-        store(to, v);
+  for (size_t i = 0; i < queries; ++i) {
+    const F8 inverse = set1(1.0f / sum(load(states[i].normalizer)));
+    float* to = block.out + i / block.heads * block.out_stride + i % block.heads * head_dim;
+    for (size_t d = 0; d < head_dim; d += 8) {
+      const F8 v = mul(load(acc + i * stride + d), inverse);
+      if (head_dim - d >= 8)
+        store(to + d, v);
       else
-        store_part(to, v, head_dim - i);
+        store_part(to + d, v, head_dim - d);
     }
   }
 }
 
-static void attend(const float* q, size_t heads, size_t head_dim, float scale,
-                   const KeyValueView& kv, Seen seen, float softcap, float* out, float* scratch) {
+static void attend(const QueryBlock& block, float scale, const KeyValueView& kv, const Seen* seen,
+                   float softcap, float* scratch) {
   if (kv.dtype == DType::f32)
-    attend_typed<FromF32>(q, heads, head_dim, scale, kv, seen, softcap, out, scratch);
+    attend_typed<FromF32>(block, scale, kv, seen, softcap, scratch);
   else
-    attend_typed<FromF16>(q, heads, head_dim, scale, kv, seen, softcap, out, scratch);
+    attend_typed<FromF16>(block, scale, kv, seen, softcap, scratch);
 }
 
 }  // namespace lapwing::LAPWING_ISA

@@ -97,17 +97,22 @@ void test_attend(const Kernels& fast) {
           const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
           const KeyValueView kv{keys.data(), values.data(), dtype, stride};
           Guarded<float> a(head_dim), b(head_dim);
-          const Guarded<float> scratch(attend_scratch_bytes(3, head_dim) / sizeof(float));
-          plain.attend(q.data(), 1, head_dim, scale, kv, seen, softcap, a.data(), scratch.data());
-          fast.attend(q.data(), 1, head_dim, scale, kv, seen, softcap, b.data(), scratch.data());
-          // Alone, or among queries of the same keys.
-          auto three = random_floats(random, 3 * head_dim, 2);
-          std::copy_n(q.data(), head_dim, three.data() + head_dim);
+          const Guarded<float> scratch(attend_scratch_bytes(9, head_dim) / sizeof(float));
+          const auto alone = [&](float* out) {
+            return QueryBlock{q.data(), 0, out, 0, 1, 1, head_dim};
+          };
+          plain.attend(alone(a.data()), scale, kv, &seen, softcap, scratch.data());
+          fast.attend(alone(b.data()), scale, kv, &seen, softcap, scratch.data());
+          // Alone, or among queries of the same keys, of tokens that see less of them.
+          const size_t row_width = 3 * head_dim, mine = row_width + head_dim;
+          auto nine = random_floats(random, 3 * row_width, 2);
+          std::copy_n(q.data(), head_dim, nine.data() + mine);
+          const Seen each[] = {{seen.first, std::max(seen.first + 1, S / 2)}, seen, {S - 1, S}};
           for (const Kernels* kernels : {&plain, &fast}) {
-            Guarded<float> c(3 * head_dim);
-            kernels->attend(three.data(), 3, head_dim, scale, kv, seen, softcap, c.data(),
-                            scratch.data());
-            CHECK(std::memcmp(c.data() + head_dim, a.data(), head_dim * sizeof(float)) == 0);
+            Guarded<float> c(3 * row_width);
+            kernels->attend({nine.data(), row_width, c.data(), row_width, 3, 3, head_dim}, scale,
+                            kv, each, softcap, scratch.data());
+            CHECK(std::memcmp(c.data() + mine, a.data(), head_dim * sizeof(float)) == 0);
             CHECK(c.tail_untouched() && scratch.tail_untouched());
           }
           const std::string where = at(name_of(dtype), head_dim, seen.first, S);

@@ -68,6 +68,15 @@ std::vector<Share> shares_of(std::span<const Part<View>> parts, const Units& uni
   return shares;
 }
 
+// `small`: less work than two threads are worth, of however many parts it is.
+template <class Task>
+void run_shares(ThreadPool& pool, const std::vector<Share>& shares, bool small, const Task& task) {
+  const size_t each = small ? shares.size() : 1;
+  pool.run(ceil_div(shares.size(), each), [&](size_t piece, size_t worker) {
+    for (size_t i = piece * each; i < (piece + 1) * each; ++i) task(shares[i], worker);
+  });
+}
+
 Epilogue epilogue_of(const Epilogue& e, const float* bias, size_t column) {
   return {bias, e.residual == nullptr ? nullptr : e.residual + column, e.activation, e.stride};
 }
@@ -100,8 +109,7 @@ void linear(Context& context, std::span<const Part<DenseView>> parts, const floa
   // Rows are read a stretch at a time, and each stretch is a page or two: one piece a thread.
   if (streamed) pieces.size = std::max(pieces.size, ceil_div(ceil_div(widest, threads), 64) * 64);
   const auto shares = shares_of(parts, [](const DenseView& w) { return w.N; }, pieces.size);
-  context.pool.run(shares.size(), [&](size_t piece, size_t worker) {
-    const Share& share = shares[piece];
+  run_shares(context.pool, shares, pieces.count == 1, [&](const Share& share, size_t worker) {
     const auto& part = parts[share.part];
     context.kernels.dense_linear(part.w, x, T, share.first, share.last,
                                  epilogue_of(e, part.bias, share.column), out + share.column,
@@ -138,8 +146,7 @@ void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision 
   for (const auto& part : parts) row_groups += units(part.w);
   const Pieces pieces = divide(row_groups, kRows * K * T, context.pool.threads(), 2);
   const auto shares = shares_of(parts, units, pieces.size);
-  context.pool.run(shares.size(), [&](size_t piece, size_t worker) {
-    const Share& share = shares[piece];
+  run_shares(context.pool, shares, pieces.count == 1, [&](const Share& share, size_t worker) {
     const auto& part = parts[share.part];
     context.kernels.plane_linear(part.w, precision, {codes, words, scale, sum}, T, share.first,
                                  share.last, epilogue_of(e, part.bias, share.column),

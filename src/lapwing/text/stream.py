@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable, Iterable
+from string import hexdigits
 from typing import Protocol
 
 from lapwing.errors import RequestError
 
-_BYTE_TOKEN = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+_BYTE_TOKENS = {f"<0x{high}{low}>" for high in hexdigits for low in hexdigits}
 
 
 class StreamDecoder(Protocol):
@@ -51,11 +51,11 @@ class WindowStreamDecoder:
     """
 
     def __init__(
-        self, decode: Callable[[list[int]], str], token_of: Callable[[int], str | None]
+        self, decode: Callable[[tuple[int, ...]], str], token_of: Callable[[int], str | None]
     ) -> None:
         self._decode = decode
         self._token_of = token_of
-        self._window: list[int] = []  # ids; those before `_fresh` are emitted as `_emitted`
+        self._window: tuple[int, ...] = ()  # ids; those before `_fresh` are emitted as `_emitted`
         self._fresh = 0
         self._emitted = ""
 
@@ -64,9 +64,9 @@ class WindowStreamDecoder:
         token = self._token_of(token_id)
         if token is None:
             return ""
-        self._window.append(token_id)
+        self._window += (token_id,)
         # Decoders with byte tokens judge a whole run of them: one bad byte spoils those before it.
-        if _BYTE_TOKEN.fullmatch(token):
+        if token in _BYTE_TOKENS:
             return ""
         text = self._decode(self._window)
         if text.endswith("\ufffd") or not text.startswith(self._emitted):
@@ -86,7 +86,7 @@ class WindowStreamDecoder:
         """See StreamDecoder."""
         text = self._decode(self._window)
         common = len(self._emitted) if text.startswith(self._emitted) else 0
-        self._window, self._fresh, self._emitted = [], 0, ""
+        self._window, self._fresh, self._emitted = (), 0, ""
         return text[common:]
 
 
@@ -108,6 +108,8 @@ class StopStrings:
 
         A tail that may begin a stop string is held back; after a hit, the rest is dropped.
         """
+        if not self.stops:
+            return text, None
         held = self._held + text
         found = [
             (held.find(stop) + len(stop), -len(stop), stop) for stop in self.stops if stop in held

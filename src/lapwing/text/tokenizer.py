@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from lapwing.errors import RequestError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import tokenizers
 
 BACKGROUND_BYTES = 1_000_000  # about 50 to 100 ms of parsing per megabyte
+KEPT = 1 << 14  # spellings that are remembered: a text has few of all tokens, and few pairs of them
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Tokenizer:
         raw.no_padding()
         self.raw = raw
         self.mask_token, self.max_length = mask_token, max_length
+        # A call into the library takes microseconds, and a small model's token not many of them.
+        self._spelled = lru_cache(KEPT)(raw.id_to_token)
+        self._window_text = _window_text(raw)
 
     @classmethod
     def open(cls, directory: AnyPlace) -> Tokenizer:
@@ -135,14 +139,11 @@ class Tokenizer:
 
         def token_of(token_id: int) -> str | None:
             token_id = _checked(token_id)
-            return None if token_id in skipped else self.raw.id_to_token(token_id)
+            return None if token_id in skipped else self._spelled(token_id)
 
         if isinstance(self.raw.decoder, ByteLevel):
             return ByteStreamDecoder(lambda token_id: _token_bytes(token_of(token_id) or ""))
-        # Ids that `token_of` knows: nothing is left to be checked.
-        return WindowStreamDecoder(
-            lambda ids: self.raw.decode(ids, skip_special_tokens=skip_special_tokens), token_of
-        )
+        return WindowStreamDecoder(self._window_text, token_of)
 
     @cached_property
     def _special_ids(self) -> frozenset[int]:
@@ -228,6 +229,14 @@ def _checked(token_id: int) -> int:
     return value
 
 
+def _window_text(raw: tokenizers.Tokenizer) -> Callable[[tuple[int, ...]], str]:
+    """The text of ids that are all to be seen; one or two come again and again: remembered."""
+    decode = partial(raw.decode, skip_special_tokens=False)
+    remembered = lru_cache(KEPT)(decode)
+    return lambda ids: remembered(ids) if len(ids) <= 2 else decode(ids)
+
+
+@lru_cache(KEPT)
 def _token_bytes(token: str) -> bytes:
     """The bytes that a byte-level token is spelt for; with a foreign character, its own UTF-8."""
     table = _byte_of_char()

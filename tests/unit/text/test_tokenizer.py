@@ -169,6 +169,13 @@ def test_ids_outside_the_vocabulary(tales: Tokenizer) -> None:
         tales.stream().push("a")  # type: ignore[arg-type]
 
 
+def test_what_is_remembered_of_a_token_is_of_whole_numbers(tales: Tokenizer) -> None:
+    stream: Any = tales.stream()
+    stream.push(300)
+    with pytest.raises(RequestError, match=r"300\.0 is not a whole number"):
+        stream.push(300.0)
+
+
 def test_a_small_tokenizer_opens_in_the_foreground_and_fast() -> None:
     Tokenizer.open(TALES)  # imports
     begin = time.perf_counter()

@@ -8,6 +8,7 @@ from itertools import islice
 from lapwing.engine.answer import Answer
 from lapwing.engine.result import GenerationResult, StreamChunk
 from lapwing.engine.session import Session
+from lapwing.layers.kv_cache import KVCache
 from lapwing.power.pacing.request import PacedRequest
 
 Turn = tuple[Answer, Session]  # an answer, and the timeline that it goes on on
@@ -45,20 +46,22 @@ def _decode(
                 yield answer, answer.end(request.stop)
             live = []
             continue
-        for answer, _ in live:
+        groups: dict[str, tuple[list[Answer], list[KVCache]]] = {}
+        for answer, session in live:
             answer.settle()
-        for precision in sorted({answer.precision for answer, _ in live}):
-            group = [turn for turn in live if turn[0].precision == precision]
-            passes = group[0][1].passes
-            pending = [answer.pending for answer, _ in group]
-            caches = [session.cache for _, session in group]
+            answers, caches = groups.setdefault(answer.precision, ([], []))
+            answers.append(answer)
+            caches.append(session.cache)
+        passes = live[0][1].passes
+        for precision, (answers, caches) in sorted(groups.items()):
+            pending = [answer.pending for answer in answers]
             rows = passes.run(pending, caches, precision, last_only=True)
             alone = len(pending) == 1 and len(pending[0]) == 1
             taken = [
                 (answer, answer.take(logits[0]))
-                for (answer, _), logits in zip(group, rows, strict=True)
+                for answer, logits in zip(answers, rows, strict=True)
             ]
-            passes.pacer.made(len(group), precision, caches[0].length if alone else None)
+            passes.pacer.made(len(answers), precision, caches[0].length if alone else None)
             yield from taken
         live = [turn for turn in live if not turn[0].finished]
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from lapwing.backends.base import Backend, Floats
+from lapwing.backends.base import Backend, Floats, KVStore
 from lapwing.engine.recorded import RecordedPasses
 from lapwing.layers.kv_cache import KVCache
 from lapwing.layers.step import Step
@@ -47,11 +47,13 @@ class Passes:
         between them; how they are cut changes no bit.
         """
         lengths = [len(ids) for ids in sequences]
-        most = min(CHUNK_TOKENS, self.pacer.chunk_tokens or CHUNK_TOKENS)
+        most = self.pacer.chunk_tokens or CHUNK_TOKENS
         if last_only and 0 < sum(lengths) <= most and all(lengths):
             with self.pacer.piece():
                 logits = self._last_logits(sequences, caches, precision)
-            return [logits[at : at + 1] for at in range(len(lengths))]
+            if len(logits) == 1:
+                return [logits]
+            return [logits[at : at + 1] for at in range(len(logits))]
         rows: list[list[Floats]] = [[] for _ in sequences]
         for group in _cut(lengths, most):
             pieces = [sequences[i][begin:end] for i, begin, end in group]
@@ -92,19 +94,26 @@ class Passes:
         self, pieces: Sequence[Sequence[int]], caches: Sequence[KVCache], precision: str
     ) -> Floats:
         """Logits behind the last token of each piece [B, V]; recorded, where that can be."""
-        variant = self._variant(tuple([cache.capacity for cache in caches]))
+        ids: list[int] = []
+        positions: list[int] = []
+        lengths: list[int] = []
+        stores: list[KVStore] = []
+        capacities: list[int] = []
+        turns = list(zip(pieces, caches, strict=True))
+        for piece, cache in turns:
+            store, count = cache.store, len(piece)
+            begin = store.length
+            ids += piece
+            positions += range(begin, begin + count)
+            lengths.append(count)
+            stores.append(store)
+            capacities.append(store.capacity)
+        variant = self._variant(tuple(capacities))
         key = (precision, variant)
         if variant is not None:
-            ids, positions, lengths = list[int](), list[int](), list[int]()
-            for piece, cache in zip(pieces, caches, strict=True):
-                begin, count = cache.length, len(piece)
-                ids += piece
-                positions += range(begin, begin + count)
-                lengths.append(count)
-            stores = [cache.store for cache in caches]
             logits = self._recorded.again(key, (ids, positions), lengths, stores)
             if logits is not None:
-                for piece, cache in zip(pieces, caches, strict=True):
+                for piece, cache in turns:
                     cache.advance(piece)
                 return logits
         step = Step.of(pieces, caches, precision)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,6 +187,22 @@ def test_closing_ends_the_reader(directory: Path, monkeypatch: pytest.MonkeyPatc
     assert not model.loading.finished
     with pytest.raises(lapwing.RequestError, match="closed"):
         model.generate(IDS, max_tokens=1)
+
+
+def test_an_interpreter_that_ends_does_not_leave_its_reader_behind(directory: Path) -> None:
+    """Back from native code into an ended interpreter, it would abort the process."""
+    program = """
+import atexit, sys, threading, time
+atexit.register(lambda: print(sorted(each.name for each in threading.enumerate())))
+import lapwing
+lapwing.load(sys.argv[1], load="progressive", on_progress=lambda *_: time.sleep(0.3))
+print("lapwing-reader" in {each.name for each in threading.enumerate()})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(directory)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["True", "['MainThread']"]
 
 
 def test_a_reader_that_fails_is_heard(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
@@ -86,6 +87,8 @@ class StreamReader:
         self._began_s = time.perf_counter()
         self.took_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="lapwing-reader", daemon=True)
+        # A thread that comes back from native code into an interpreter that has ended aborts it.
+        atexit.register(self.stop)
         self._thread.start()
 
     @property
@@ -160,6 +163,8 @@ class StreamReader:
             with self._changed:
                 self._error = error
                 self._changed.notify_all()
+        finally:
+            atexit.unregister(self.stop)
 
     def _take(self, ahead: ReadAhead, index: int) -> int | None:
         """CRC-32C of a piece that another thread reads; None where this one was stopped."""

@@ -169,7 +169,7 @@ constexpr size_t attend_scratch_bytes(size_t queries, size_t head_dim) {
 // Keys with positions in lanes, values as rows, and the scores of kQueries queries.
 inline constexpr size_t kQueries = 6;
 constexpr size_t attend_all_scratch_bytes(size_t L, size_t head_dim) {
-  const size_t lanes = ceil_div(L, 16) * 16, width = ceil_div(head_dim, 8) * 8;
+  const size_t lanes = ceil_div(L, 8) * 8, width = ceil_div(head_dim, 8) * 8;
   return (head_dim * lanes + L * width + kQueries * (lanes + head_dim)) * sizeof(float) + 64;
 }
 // A float32 panel of so many inputs of kPanelRows outputs, with room between its eight chains, and

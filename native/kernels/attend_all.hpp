@@ -7,14 +7,14 @@ namespace lapwing::LAPWING_ISA {
 
 // What one head is unpacked to. Lanes and widths are padded with zeros.
 struct HeadPanel {
-  size_t L, head_dim, lanes, width;  // lanes: L up to 16; width: head_dim up to 8
+  size_t L, head_dim, lanes, width;  // lanes and width: L and head_dim up to 8
   float *keys, *values;              // [head_dim, lanes], [L, width]
   float *queries, *scores;           // [kQueries, head_dim], [kQueries, lanes]
 };
 
 static HeadPanel unpack_head(const float* k, const float* v, size_t stride, size_t L,
                              size_t head_dim, float* scratch) {
-  HeadPanel p{L,       head_dim, ceil_div(L, 16) * 16, ceil_div(head_dim, 8) * 8, nullptr, nullptr,
+  HeadPanel p{L,       head_dim, ceil_div(L, 8) * 8, ceil_div(head_dim, 8) * 8, nullptr, nullptr,
               nullptr, nullptr};
   p.keys = scratch;
   p.values = p.keys + head_dim * p.lanes;
@@ -33,30 +33,39 @@ static HeadPanel unpack_head(const float* k, const float* v, size_t stride, size
   return p;
 }
 
+// Scores of T queries with V vectors of 8 positions, from j on.
+template <size_t T, size_t V>
+static inline void score_lanes(const HeadPanel& p, size_t j) {
+  F8 acc[T][V];
+#pragma GCC unroll 8
+  for (size_t t = 0; t < T; ++t)
+#pragma GCC unroll 2
+    for (size_t c = 0; c < V; ++c) acc[t][c] = zero();
+  for (size_t d = 0; d < p.head_dim; ++d) {
+    F8 key[V];
+#pragma GCC unroll 2
+    for (size_t c = 0; c < V; ++c) key[c] = load(p.keys + d * p.lanes + j + 8 * c);
+#pragma GCC unroll 8
+    for (size_t t = 0; t < T; ++t) {
+      const F8 q = set1(p.queries[t * p.head_dim + d]);
+#pragma GCC unroll 2
+      for (size_t c = 0; c < V; ++c) acc[t][c] = fma(q, key[c], acc[t][c]);
+    }
+  }
+#pragma GCC unroll 8
+  for (size_t t = 0; t < T; ++t)
+#pragma GCC unroll 2
+    for (size_t c = 0; c < V; ++c) store(p.scores + t * p.lanes + j + 8 * c, acc[t][c]);
+}
+
 // scores [T, lanes]: -inf beyond L.
 template <size_t T>
 static inline void score_tile(const HeadPanel& p) {
-  for (size_t j = 0; j < p.lanes; j += 16) {
-    F8 acc[T][2];
-#pragma GCC unroll 8
-    for (size_t t = 0; t < T; ++t) acc[t][0] = acc[t][1] = zero();
-    for (size_t d = 0; d < p.head_dim; ++d) {
-      const F8 k0 = load(p.keys + d * p.lanes + j), k1 = load(p.keys + d * p.lanes + j + 8);
-#pragma GCC unroll 8
-      for (size_t t = 0; t < T; ++t) {
-        const F8 q = set1(p.queries[t * p.head_dim + d]);
-        acc[t][0] = fma(q, k0, acc[t][0]);
-        acc[t][1] = fma(q, k1, acc[t][1]);
-      }
-    }
-#pragma GCC unroll 8
-    for (size_t t = 0; t < T; ++t) {
-      store(p.scores + t * p.lanes + j, acc[t][0]);
-      store(p.scores + t * p.lanes + j + 8, acc[t][1]);
-    }
-  }
+  size_t j = 0;
+  for (; j + 16 <= p.lanes; j += 16) score_lanes<T, 2>(p, j);
+  if (j < p.lanes) score_lanes<T, 1>(p, j);
   for (size_t t = 0; t < T; ++t)
-    for (size_t j = p.L; j < p.lanes; ++j) p.scores[t * p.lanes + j] = -__builtin_inff();
+    for (j = p.L; j < p.lanes; ++j) p.scores[t * p.lanes + j] = -__builtin_inff();
 }
 
 // Scores of one query → e^(score − largest); returns one over their sum.
@@ -101,33 +110,29 @@ static inline void value_tile(const HeadPanel& p, size_t i, const float (&invers
     }
 }
 
+// T queries, and what is left of the sequence behind them.
 template <size_t T>
-static void query_tile(const HeadPanel& p, const float* q, size_t stride, float scale, float* out,
-                       size_t out_stride) {
-  for (size_t t = 0; t < T; ++t)
-    for (size_t d = 0; d < p.head_dim; ++d)
-      p.queries[t * p.head_dim + d] = q[t * stride + d] * scale;
-  score_tile<T>(p);
-  float inverse[kQueries];
-  for (size_t t = 0; t < T; ++t) inverse[t] = softmax_row(p.scores + t * p.lanes, p.lanes);
-  size_t i = 0;
-  for (; i + 16 <= p.width; i += 16) value_tile<T, 2>(p, i, inverse, out, out_stride);
-  if (i < p.width) value_tile<T, 1>(p, i, inverse, out, out_stride);
+static void query_tiles(const HeadPanel& p, const float* q, size_t stride, size_t count,
+                        float scale, float* out, size_t out_stride) {
+  for (; count >= T; count -= T, q += T * stride, out += T * out_stride) {
+    for (size_t t = 0; t < T; ++t)
+      for (size_t d = 0; d < p.head_dim; ++d)
+        p.queries[t * p.head_dim + d] = q[t * stride + d] * scale;
+    score_tile<T>(p);
+    float inverse[kQueries];
+    for (size_t t = 0; t < T; ++t) inverse[t] = softmax_row(p.scores + t * p.lanes, p.lanes);
+    size_t i = 0;
+    for (; i + 16 <= p.width; i += 16) value_tile<T, 2>(p, i, inverse, out, out_stride);
+    if (i < p.width) value_tile<T, 1>(p, i, inverse, out, out_stride);
+  }
+  if constexpr (T > 1) query_tiles<T - 1>(p, q, stride, count, scale, out, out_stride);
 }
 
 static void attend_all(const float* q, const float* k, const float* v, size_t stride, size_t L,
                        size_t head_dim, float scale, float* out, size_t out_stride,
                        float* scratch) {
   const HeadPanel p = unpack_head(k, v, stride, L, head_dim, scratch);
-  size_t t = 0;
-  const auto tile = [&](auto size) {
-    constexpr size_t T = decltype(size)::value;
-    for (; t + T <= L; t += T)
-      query_tile<T>(p, q + t * stride, stride, scale, out + t * out_stride, out_stride);
-  };
-  tile(std::integral_constant<size_t, kQueries>{});
-  tile(std::integral_constant<size_t, 2>{});
-  tile(std::integral_constant<size_t, 1>{});
+  query_tiles<kQueries>(p, q, stride, L, scale, out, out_stride);
 }
 
 }  // namespace lapwing::LAPWING_ISA

@@ -57,6 +57,12 @@ static inline void unpack_group(const uint8_t* high, const uint8_t* low, uint8_t
   }
 }
 
+// Into L2: the line buffers of L1 are left to the loads (benchmarks/NOTES.md).
+static inline void prefetch_group(const uint8_t* nibbles) {
+  __builtin_prefetch(nibbles, 0, 2);
+  __builtin_prefetch(nibbles + 64, 0, 2);
+}
+
 template <bool Both>
 static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const Panel& panel) {
   const size_t groups = group_count(w.K);
@@ -66,6 +72,9 @@ static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const P
     const uint8_t* base = w.base + from * base_stride(w.K);
     const uint8_t* refine = Both ? w.refine + from * refine_stride(w.K) : nullptr;
     for (size_t g = 0; g < groups; ++g) {
+      // The next panel: by the time it is filled, its planes have come to L2.
+      prefetch_group(base + base_nibble_offset(g) + kHalves * base_stride(w.K));
+      if (Both) prefetch_group(refine + refine_nibble_offset(g) + kHalves * refine_stride(w.K));
       unpack_group<Both>(base + base_nibble_offset(g),
                          Both ? refine + refine_nibble_offset(g) : nullptr,
                          panel.codes + g * kPanelGroupBytes<Both> + half * kHalfBytes);
@@ -174,13 +183,12 @@ static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel
   }
   F8 centred[T][2];
   panel_centres<T>(panel, sum, groups, centred);
+  const size_t n = rg * kRows, rest = w.N - n;
+  const size_t count = row_groups < kHalves && rest > kRows ? kRows : rest;
+  const float *first = w.factors + rg * 2, *second = first + (row_groups - 1) * 2;
   for (size_t i = 0; i < T; ++i)
-    for (size_t half = 0; half < row_groups; ++half) {
-      const size_t n = (rg + half) * kRows;
-      const float* factors = w.factors + (rg + half) * 2;
-      finish(join<Both>(load(scaled[i][half]), centred[i][half], factors), e, t + i, n, w.N - n,
-             out);
-    }
+    finish(join<Both>(load(scaled[i][0]), centred[i][0], first),
+           join<Both>(load(scaled[i][1]), centred[i][1], second), e, t + i, n, count, out);
 }
 #undef LAPWING_PIN
 

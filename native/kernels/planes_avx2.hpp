@@ -185,12 +185,16 @@ static __attribute__((noinline)) void shared_tile(const PlaneView& w, const Quan
       }
     }
   }
-#pragma GCC unroll 2
-  for (size_t r = 0; r < R; ++r) {
-    const size_t n = (rg + r) * kRows;
+  const size_t n = rg * kRows;
 #pragma GCC unroll 4
-    for (size_t i = 0; i < T; ++i)
-      finish(join<Both>(scaled[r][i], centred[r][i], factors + 2 * r), e, t + i, n, w.N - n, out);
+  for (size_t i = 0; i < T; ++i) {
+    const auto output = [&](size_t r) {
+      return join<Both>(scaled[r][i], centred[r][i], factors + 2 * r);
+    };
+    if constexpr (R == 2)
+      finish(output(0), output(1), e, t + i, n, w.N - n, out);
+    else
+      finish(output(0), e, t + i, n, w.N - n, out);
   }
 }
 

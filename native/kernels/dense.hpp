@@ -94,27 +94,31 @@ static void dot_streams(const DenseView& w, const float* x, size_t first, size_t
   constexpr size_t kAhead = 1024 / sizeof(typename From::Element);
   const auto* data = static_cast<const typename From::Element*>(w.data);
   const size_t K = w.K, whole = K / 8 * 8, apart = (last - first) / kStreams;
-  for (size_t n = first; n < first + apart; ++n) {
-    const auto* rows = data + n * K;
-    F8 acc[kStreams];
+  for (size_t n = first; n < first + apart; n += 8) {
+    const size_t count = first + apart - n < 8 ? first + apart - n : 8;
+    float totals[kStreams][8] = {};  // of eight rows of each: outputs are finished together
+    for (size_t i = 0; i < count; ++i) {
+      const auto* rows = data + (n + i) * K;
+      F8 acc[kStreams];
 #pragma GCC unroll 4
-    for (F8& a : acc) a = zero();
-    for (size_t k = 0; k < whole; k += 8) {
-      const F8 v = load(x + k);
+      for (F8& a : acc) a = zero();
+      for (size_t k = 0; k < whole; k += 8) {
+        const F8 v = load(x + k);
 #pragma GCC unroll 4
+        for (size_t r = 0; r < kStreams; ++r) {
+          const auto* row = rows + r * apart * K + k;
+          __builtin_prefetch(row + kAhead, 0, 2);
+          acc[r] = fma(From::load8(row), v, acc[r]);
+        }
+      }
       for (size_t r = 0; r < kStreams; ++r) {
-        const auto* row = rows + r * apart * K + k;
-        __builtin_prefetch(row + kAhead, 0, 2);
-        acc[r] = fma(From::load8(row), v, acc[r]);
+        if (whole < K)
+          acc[r] = fma(load8_part<From>(rows + r * apart * K + whole, K - whole),
+                       load_part(x + whole, K - whole), acc[r]);
+        totals[r][i] = sum(acc[r]);
       }
     }
-    for (size_t r = 0; r < kStreams; ++r) {
-      if (whole < K)
-        acc[r] = fma(load8_part<From>(rows + r * apart * K + whole, K - whole),
-                     load_part(x + whole, K - whole), acc[r]);
-      const float total = sum(acc[r]);
-      finish(load_part(&total, 1), e, 0, n + r * apart, 1, out);
-    }
+    for (size_t r = 0; r < kStreams; ++r) finish(load(totals[r]), e, 0, n + r * apart, count, out);
   }
   for (size_t n = first + kStreams * apart; n < last; ++n)
     dot_block<From>(data + n * K, 1, x, 0, 1, K, n, e, out);

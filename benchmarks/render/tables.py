@@ -101,11 +101,17 @@ HEADLINE = (
 )
 
 
+ALONE = "No other runtime was measured; Lapwing's own rows are in the results."
+
+
 def summary(found: Mapping[str, Results]) -> str:
     """For the README: what loses, then the best peer of each workload."""
     parts = []
     for suite, results in found.items():
         parts.append(f"**{suite}**, {one_line(results)}")
+        if all(row.runtime == "lapwing" for row in results.rows):
+            parts.append(ALONE)
+            continue
         if known := hardest(results.rows):
             parts.append(headline_table(known))
         else:
@@ -155,8 +161,11 @@ def one_line(results: Results) -> str:
 
 def slower(results: Results) -> str:
     """A table, or that there is nothing in it."""
-    lost = losses(results.rows)
-    return table(lost) if lost else "Nowhere, at the same precision and the peer's best setting."
+    if lost := losses(results.rows):
+        return table(lost)
+    if all(row.runtime == "lapwing" for row in results.rows):
+        return ALONE
+    return "Nowhere, at the same precision and the peer's best setting."
 
 
 def headline_table(found: Sequence[Headline]) -> str:

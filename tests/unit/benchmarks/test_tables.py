@@ -38,6 +38,12 @@ def test_the_page_begins_with_losses() -> None:
     assert "llama.cpp" not in lost
 
 
+def test_nothing_is_won_alone() -> None:
+    results = Results({}, [], [row("lapwing", "int4", 0.1)])
+    assert tables.slower(results) == tables.ALONE
+    assert tables.ALONE in tables.summary({"contention": results})
+
+
 def test_headline_compares_at_equal_or_better_quality() -> None:
     """Q4_K_M is nearer to float32 than our int4: int8 stands beside it, though it is slower."""
     found = {each.peer.quantization: each for each in tables.headlines(decode())}

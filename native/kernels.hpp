@@ -39,12 +39,18 @@ struct Epilogue {
   size_t stride = 0;  // floats from one token's outputs to the next's: N where out is [T, N]
 };
 
+// How large codes of activations may be: each up to 127, or so that of every four whose products
+// with bytes one 16-bit sum takes (k, k + 1, k + 4, k + 5, and the same two further on, k from a
+// multiple of 8) the magnitudes add up to 128 at most: 128 · 255 < 2^15.
+enum class CodeRange { full, narrow };
+
 // Activations as int8 with one scale per token and group of 32.
 struct QuantizedRows {
   const int8_t* codes;   // [T, groups * 32], zero beyond K
   const int16_t* words;  // the same as 16 bits, where an instruction set wants them (words_from)
   const float* scale;    // [T, groups]: d
   const float* sum;      // [T, groups]: d · Σ codes
+  CodeRange range = CodeRange::full;
 };
 
 // One cached sequence, one layer, one key/value head.
@@ -90,7 +96,8 @@ struct Kernels {
   // From so many tokens on, int8 products read the activations' words.
   size_t words_from;
   // One activation row x [K] → codes [groups*32], scale and sum [groups].
-  void (*quantize_row)(const float* x, size_t K, int8_t* codes, float* scale, float* sum);
+  void (*quantize_row)(const float* x, size_t K, CodeRange range, int8_t* codes, float* scale,
+                       float* sum);
   // Searches codes for w [32][8], rows in lanes: minimises e4 + 60·e8, squared errors of both
   // reads.
   void (*encode_group)(const float* w, float scale_factor, float centre_factor, GroupCodes& codes);

@@ -121,7 +121,9 @@ void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision 
             const float* x, size_t T, const Epilogue& e, float* out) {
   const size_t K = parts[0].w.K, groups = group_count(K), row = groups * kGroup;
   const size_t code_bytes = round64(T * row), scale_bytes = round64(T * groups * sizeof(float));
-  const bool widened = precision == Precision::int8 && T >= context.kernels.words_from;
+  const CodeRange range = precision == Precision::int8 ? context.code_range : CodeRange::full;
+  const bool widened = precision == Precision::int8 && range == CodeRange::full &&
+                       T >= context.kernels.words_from;
   uint8_t* memory = context.scratch((widened ? 3 : 1) * code_bytes + 2 * scale_bytes);
   auto* codes = reinterpret_cast<int8_t*>(memory);
   auto* scale = reinterpret_cast<float*>(memory + code_bytes);
@@ -133,7 +135,7 @@ void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision 
   context.pool.run(tokens.count, [&](size_t piece, size_t) {
     const size_t last = std::min(T, (piece + 1) * tokens.size);
     for (size_t t = piece * tokens.size; t < last; ++t) {
-      context.kernels.quantize_row(x + t * K, K, codes + t * row, scale + t * groups,
+      context.kernels.quantize_row(x + t * K, K, range, codes + t * row, scale + t * groups,
                                    sum + t * groups);
       if (widened) std::copy_n(codes + t * row, row, words + t * row);
     }
@@ -148,8 +150,8 @@ void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision 
   const auto shares = shares_of(parts, units, pieces.size);
   run_shares(context.pool, shares, pieces.count == 1, [&](const Share& share, size_t worker) {
     const auto& part = parts[share.part];
-    context.kernels.plane_linear(part.w, precision, {codes, words, scale, sum}, T, share.first,
-                                 share.last, epilogue_of(e, part.bias, share.column),
+    context.kernels.plane_linear(part.w, precision, {codes, words, scale, sum, range}, T,
+                                 share.first, share.last, epilogue_of(e, part.bias, share.column),
                                  out + share.column, scratch + worker * each);
   });
 }

@@ -33,6 +33,9 @@ class Context {
   size_t prefill_threads() const { return prefill_threads_.load(std::memory_order_relaxed); }
   void set_threads(size_t few, size_t many);
 
+  // Of the activations that int8 reads multiply. Not changed while a pass runs.
+  CodeRange code_range = CodeRange::full;
+
   // Reused between operations, grown on demand, 64-byte aligned.
   uint8_t* scratch(size_t nbytes);
   uint8_t* worker_scratch(size_t nbytes_each);  // one piece a thread, each a multiple of 64

@@ -42,7 +42,13 @@ NB_MODULE(_native, m) {
             const nb::gil_scoped_release release;
             c.set_threads(c.threads(), threads);
           },
-          "Of passes of more tokens.");
+          "Of passes of more tokens.")
+      .def_prop_rw(
+          "narrow_codes", [](const Context& c) { return c.code_range == CodeRange::narrow; },
+          [](Context& c, bool narrow) {
+            c.code_range = narrow ? CodeRange::narrow : CodeRange::full;
+          },
+          "Int8 reads multiply activations of fewer steps (see CodeRange).");
 
   nb::class_<Dense>(m, "Dense", "A float matrix used where it lies: f32, f16 or bf16.")
       .def(nb::init<Bytes, const std::string&, const std::string&, size_t, size_t>(), "data"_a,

@@ -1,25 +1,33 @@
 // The integer linear on planes for AVX2 and many tokens: 16 rows are unpacked once, to a panel that
-// all tokens share. int4 as bytes, u4 × s8 by vpmaddubsw, in int16 as in planes_avx2.hpp; int8 as
-// 16-bit words, u8 × s8 by vpmaddwd, in int32: with AVX2's instructions that costs as much as two
-// passes over nibbles, and needs no second pass (72 to 66 GMAC/s, benchmarks/NOTES.md).
+// all tokens share. int4 as nibbles in bytes, u4 × s8 by vpmaddubsw, in int16 as in
+// planes_avx2.hpp. int8 as 16-bit words, u8 × s8 by vpmaddwd, in int32: with AVX2's instructions
+// that costs as much as two passes over nibbles, and needs no second pass (72 to 66 GMAC/s,
+// benchmarks/NOTES.md). Where activations have narrow codes, int8 as bytes, u8 × s8 by vpmaddubsw:
+// two products fit 16 bits, and are widened together.
 #include "../kernels.hpp"
 
 namespace lapwing::LAPWING_ISA {
 
-constexpr size_t kPanelTokens = 12;  // below this, splitting nibbles for each tile costs less
-constexpr size_t kWordsFrom = kPanelTokens;
+// Below so many tokens, splitting nibbles for each tile costs less.
+constexpr size_t kManyCodes = 12, kManyNarrowCodes = 6;
+constexpr size_t kWordsFrom = kManyCodes;
 constexpr size_t kHalves = 2;  // row groups of a panel
 constexpr size_t kHalfBytes = 32;
 
-// int4: codes [groups][8][2][8 rows][4 k] bytes, scales [groups][2][8][2] 16-bit codes of s
-// int8: codes [groups][16][2][8 rows][2 k] words, scales [groups][2][8] codes of s as floats
+// nibbles, bytes: codes [groups][8][2][8 rows][4 k] bytes, scales [groups][2][8][2] 16-bit codes
+//                 of s
+// words: codes [groups][16][2][8 rows][2 k] words, scales [groups][2][8] codes of s as floats
+enum class Form { nibbles, words, bytes };
+template <Form F>
+constexpr bool kBothPlanes = F != Form::nibbles;
+
 struct Panel {
   uint8_t* codes;
   uint8_t* scales;
   float* centres;  // [groups][2][8]
 };
-template <bool Both>
-constexpr size_t kPanelGroupBytes = (Both ? 2 : 1) * kPanelRows * kGroup;
+template <Form F>
+constexpr size_t kPanelGroupBytes = (F == Form::words ? 2 : 1) * kPanelRows * kGroup;
 
 static inline void store_bytes(uint8_t* p, __m256i a) {
   _mm256_store_si256(reinterpret_cast<__m256i*>(p), a);
@@ -35,24 +43,25 @@ static inline void store_words(uint8_t* to, __m256i bytes) {
   store_bytes(to + kHalves * kHalfBytes, _mm256_shuffle_epi8(bytes, second));
 }
 
-template <bool Both>
+template <Form F>
 static inline void unpack_group(const uint8_t* high, const uint8_t* low, uint8_t* to) {
   const __m256i mask = _mm256_set1_epi8(15), upper = _mm256_set1_epi8(-16);
+  const auto put = [&](__m256i bytes) {
+    F == Form::words ? store_words(to, bytes) : store_bytes(to, bytes);
+    to += (F == Form::words ? 2 : 1) * kHalves * kHalfBytes;
+  };
 #pragma GCC unroll 4
   for (size_t i = 0; i < kGroupUnits; ++i) {
     const __m256i hi = load_bytes(high + i * kUnitBytes);
-    if (Both) {
+    if (kBothPlanes<F>) {
       const __m256i lo = load_bytes(low + i * kUnitBytes);
-      store_words(to, _mm256_or_si256(_mm256_and_si256(_mm256_slli_epi16(hi, 4), upper),
-                                      _mm256_and_si256(lo, mask)));
-      to += 2 * kHalves * kHalfBytes;
-      store_words(to, _mm256_or_si256(_mm256_and_si256(hi, upper),
-                                      _mm256_and_si256(_mm256_srli_epi16(lo, 4), mask)));
-      to += 2 * kHalves * kHalfBytes;
+      put(_mm256_or_si256(_mm256_and_si256(_mm256_slli_epi16(hi, 4), upper),
+                          _mm256_and_si256(lo, mask)));
+      put(_mm256_or_si256(_mm256_and_si256(hi, upper),
+                          _mm256_and_si256(_mm256_srli_epi16(lo, 4), mask)));
     } else {
-      store_bytes(to, _mm256_and_si256(hi, mask));
-      store_bytes(to + kHalves * kHalfBytes, _mm256_and_si256(_mm256_srli_epi16(hi, 4), mask));
-      to += 2 * kHalves * kHalfBytes;
+      put(_mm256_and_si256(hi, mask));
+      put(_mm256_and_si256(_mm256_srli_epi16(hi, 4), mask));
     }
   }
 }
@@ -63,29 +72,30 @@ static inline void prefetch_group(const uint8_t* nibbles) {
   __builtin_prefetch(nibbles + 64, 0, 2);
 }
 
-template <bool Both>
+template <Form F>
 static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const Panel& panel) {
+  constexpr bool kBoth = kBothPlanes<F>;
   const size_t groups = group_count(w.K);
   for (size_t half = 0; half < kHalves; ++half) {
     // The second half of an odd last panel repeats the first; its results are not written.
     const size_t from = rg + (half < row_groups ? half : 0);
     const uint8_t* base = w.base + from * base_stride(w.K);
-    const uint8_t* refine = Both ? w.refine + from * refine_stride(w.K) : nullptr;
+    const uint8_t* refine = kBoth ? w.refine + from * refine_stride(w.K) : nullptr;
     for (size_t g = 0; g < groups; ++g) {
       // The next panel: by the time it is filled, its planes have come to L2.
       prefetch_group(base + base_nibble_offset(g) + kHalves * base_stride(w.K));
-      if (Both) prefetch_group(refine + refine_nibble_offset(g) + kHalves * refine_stride(w.K));
-      unpack_group<Both>(base + base_nibble_offset(g),
-                         Both ? refine + refine_nibble_offset(g) : nullptr,
-                         panel.codes + g * kPanelGroupBytes<Both> + half * kHalfBytes);
+      if (kBoth) prefetch_group(refine + refine_nibble_offset(g) + kHalves * refine_stride(w.K));
+      unpack_group<F>(base + base_nibble_offset(g),
+                      kBoth ? refine + refine_nibble_offset(g) : nullptr,
+                      panel.codes + g * kPanelGroupBytes<F> + half * kHalfBytes);
       const uint8_t *s = base + scale_offset(g), *m = base + centre_offset(g);
       uint8_t* scales = panel.scales + (g * kHalves + half) * kHalfBytes;
-      if (Both)
+      if (F == Form::words)
         store(reinterpret_cast<float*>(scales), load_codes(s));
       else
         store_bytes(scales, scale_pairs(s));
       store(panel.centres + (g * kHalves + half) * kRows,
-            centres<Both>(s, m, w.factors + from * 2));
+            centres<kBoth>(s, m, w.factors + from * 2));
     }
   }
 }
@@ -102,11 +112,12 @@ static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const P
 
 // Sums of one group in 16 or 32 bits: 16 rows × T tokens (T ≤ 4; arrays are sized 4 for the pin).
 // A step takes 4 bytes of each row and token: 4 k, or 2 as words.
-template <bool Both, size_t T>
+template <Form F, size_t T>
 static inline __attribute__((always_inline)) void panel_sums(const uint8_t* panel,
                                                              const uint8_t* const (&codes)[4],
                                                              __m256i (&a)[4][2]) {
-  constexpr size_t kSteps = kGroup / (Both ? 2 : 4);
+  constexpr bool kWords = F == Form::words;
+  constexpr size_t kSteps = kGroup / (kWords ? 2 : 4);
 #pragma GCC unroll 16
   for (size_t step = 0; step < kSteps; ++step) {
     const uint8_t* at = panel + step * kHalves * kHalfBytes;
@@ -116,14 +127,46 @@ static inline __attribute__((always_inline)) void panel_sums(const uint8_t* pane
       const __m256i v = broadcast4(codes[t] + step * 4);
       const auto add_product = [&](__m256i& sum, __m256i weights) {
         const __m256i product =
-            Both ? _mm256_madd_epi16(weights, v) : _mm256_maddubs_epi16(weights, v);
+            kWords ? _mm256_madd_epi16(weights, v) : _mm256_maddubs_epi16(weights, v);
         if (step == 0)
           sum = product;
         else
-          sum = Both ? _mm256_add_epi32(sum, product) : _mm256_add_epi16(sum, product);
+          sum = kWords ? _mm256_add_epi32(sum, product) : _mm256_add_epi16(sum, product);
       };
       add_product(a[t][0], w0);
       add_product(a[t][1], w1);
+    }
+    if (T == 4) LAPWING_PIN(a);
+  }
+}
+
+// Sums of one group of narrow codes, times the codes of s: 16 rows × T tokens. A step takes 8 k,
+// which 16 bits hold four by four.
+template <size_t T>
+static inline __attribute__((always_inline)) void narrow_sums(const uint8_t* panel,
+                                                              const uint8_t* scales,
+                                                              const uint8_t* const (&codes)[4],
+                                                              __m256i (&a)[4][2]) {
+#pragma GCC unroll 4
+  for (size_t step = 0; step < kGroup / 8; ++step) {
+    const uint8_t* at = panel + step * 2 * kHalves * kHalfBytes;
+    __m256i w[2][kHalves];
+#pragma GCC unroll 2
+    for (size_t part = 0; part < 2; ++part)
+#pragma GCC unroll 2
+      for (size_t half = 0; half < kHalves; ++half)
+        w[part][half] = load_bytes(at + (part * kHalves + half) * kHalfBytes);
+#pragma GCC unroll 4
+    for (size_t t = 0; t < T; ++t) {
+      const __m256i low = broadcast4(codes[t] + step * 8);
+      const __m256i high = broadcast4(codes[t] + step * 8 + 4);
+#pragma GCC unroll 2
+      for (size_t half = 0; half < kHalves; ++half) {
+        const __m256i four = _mm256_add_epi16(_mm256_maddubs_epi16(w[0][half], low),
+                                              _mm256_maddubs_epi16(w[1][half], high));
+        const __m256i product = _mm256_madd_epi16(four, load_bytes(scales + half * kHalfBytes));
+        a[t][half] = step == 0 ? product : _mm256_add_epi32(a[t][half], product);
+      }
     }
     if (T == 4) LAPWING_PIN(a);
   }
@@ -146,7 +189,7 @@ static inline void panel_centres(const Panel& panel, const float* const (&sum)[4
   }
 }
 
-template <bool Both, size_t T>
+template <Form F, size_t T>
 static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel& panel,
                                                  const QuantizedRows& x, size_t t, size_t rg,
                                                  size_t row_groups, const Epilogue& e, float* out) {
@@ -156,8 +199,8 @@ static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel
   alignas(32) float scaled[4][2][8];  // in memory: the integer sums take the registers
   for (size_t i = 0; i < T; ++i) {
     const size_t row = (t + i) * groups;
-    codes[i] = Both ? reinterpret_cast<const uint8_t*>(x.words + row * kGroup)
-                    : reinterpret_cast<const uint8_t*>(x.codes + row * kGroup);
+    codes[i] = F == Form::words ? reinterpret_cast<const uint8_t*>(x.words + row * kGroup)
+                                : reinterpret_cast<const uint8_t*>(x.codes + row * kGroup);
     scale[i] = x.scale + row;
     sum[i] = x.sum + row;
     store(scaled[i][0], zero());
@@ -165,18 +208,24 @@ static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel
   }
   for (size_t g = 0; g < groups; ++g) {
     __m256i a[4][2];
-    panel_sums<Both, T>(panel.codes + g * kPanelGroupBytes<Both>, codes, a);
+    const uint8_t* group = panel.codes + g * kPanelGroupBytes<F>;
     const uint8_t* scales = panel.scales + g * kHalves * kHalfBytes;
+    if constexpr (F == Form::bytes)
+      narrow_sums<T>(group, scales, codes, a);
+    else
+      panel_sums<F, T>(group, codes, a);
 #pragma GCC unroll 4
     for (size_t i = 0; i < T; ++i) {
-      codes[i] += kGroup * (Both ? 2 : 1);
+      codes[i] += kGroup * (F == Form::words ? 2 : 1);
       const F8 x_scale = set1(scale[i][g]);
 #pragma GCC unroll 2
       for (size_t half = 0; half < kHalves; ++half) {
         const uint8_t* s = scales + half * kHalfBytes;
         const F8 total =
-            Both ? mul(_mm256_cvtepi32_ps(a[i][half]), load(reinterpret_cast<const float*>(s)))
-                 : _mm256_cvtepi32_ps(_mm256_madd_epi16(a[i][half], load_bytes(s)));
+            F == Form::bytes ? _mm256_cvtepi32_ps(a[i][half])
+            : F == Form::words
+                ? mul(_mm256_cvtepi32_ps(a[i][half]), load(reinterpret_cast<const float*>(s)))
+                : _mm256_cvtepi32_ps(_mm256_madd_epi16(a[i][half], load_bytes(s)));
         store(scaled[i][half], fma(total, x_scale, load(scaled[i][half])));
       }
     }
@@ -187,27 +236,27 @@ static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel
   const size_t count = row_groups < kHalves && rest > kRows ? kRows : rest;
   const float *first = w.factors + rg * 2, *second = first + (row_groups - 1) * 2;
   for (size_t i = 0; i < T; ++i)
-    finish(join<Both>(load(scaled[i][0]), centred[i][0], first),
-           join<Both>(load(scaled[i][1]), centred[i][1], second), e, t + i, n, count, out);
+    finish(join<kBothPlanes<F>>(load(scaled[i][0]), centred[i][0], first),
+           join<kBothPlanes<F>>(load(scaled[i][1]), centred[i][1], second), e, t + i, n, count, out);
 }
 #undef LAPWING_PIN
 
-template <bool Both>
+template <Form F>
 static void panel_linear(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
                          size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
   const size_t groups = group_count(w.K);
   Panel panel;
   panel.codes = scratch;
-  panel.scales = scratch + groups * kPanelGroupBytes<true>;
+  panel.scales = scratch + groups * kPanelGroupBytes<F>;
   panel.centres = reinterpret_cast<float*>(panel.scales + groups * kHalves * kHalfBytes);
   for (size_t rg = first; rg < last; rg += kHalves) {
     const size_t row_groups = last - rg < kHalves ? 1 : kHalves;
-    fill_panel<Both>(w, rg, row_groups, panel);
+    fill_panel<F>(w, rg, row_groups, panel);
     size_t t = 0;
-    for (; t + 4 <= T; t += 4) panel_tile<Both, 4>(w, panel, x, t, rg, row_groups, e, out);
-    if (t + 3 == T) panel_tile<Both, 3>(w, panel, x, t, rg, row_groups, e, out);
-    if (t + 2 == T) panel_tile<Both, 2>(w, panel, x, t, rg, row_groups, e, out);
-    if (t + 1 == T) panel_tile<Both, 1>(w, panel, x, t, rg, row_groups, e, out);
+    for (; t + 4 <= T; t += 4) panel_tile<F, 4>(w, panel, x, t, rg, row_groups, e, out);
+    if (t + 3 == T) panel_tile<F, 3>(w, panel, x, t, rg, row_groups, e, out);
+    if (t + 2 == T) panel_tile<F, 2>(w, panel, x, t, rg, row_groups, e, out);
+    if (t + 1 == T) panel_tile<F, 1>(w, panel, x, t, rg, row_groups, e, out);
   }
 }
 

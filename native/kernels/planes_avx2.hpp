@@ -213,13 +213,14 @@ static void shared_tiles(const PlaneView& w, const QuantizedRows& x, size_t T, s
 template <bool Both>
 static void several_tokens(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
                            size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
-  if (T < kPanelTokens) {
-    size_t rg = first;
-    for (; rg + 2 <= last; rg += 2) shared_tiles<Both, 2>(w, x, T, rg, e, out);
-    if (rg < last) shared_tiles<Both, 1>(w, x, T, rg, e, out);
-    return;
-  }
-  panel_linear<Both>(w, x, T, first, last, e, out, scratch);
+  const bool narrow = Both && x.range == CodeRange::narrow;
+  if (narrow && T >= kManyNarrowCodes)
+    return panel_linear<Form::bytes>(w, x, T, first, last, e, out, scratch);
+  if (!narrow && T >= kManyCodes)
+    return panel_linear<Both ? Form::words : Form::nibbles>(w, x, T, first, last, e, out, scratch);
+  size_t rg = first;
+  for (; rg + 2 <= last; rg += 2) shared_tiles<Both, 2>(w, x, T, rg, e, out);
+  if (rg < last) shared_tiles<Both, 1>(w, x, T, rg, e, out);
 }
 
 }  // namespace lapwing::LAPWING_ISA

@@ -4,7 +4,11 @@
 namespace lapwing::LAPWING_ISA {
 
 // Per group of 32: d = amax/127, codes = round(x/d). Also d·Σ codes, which the centres multiply.
-static void quantize_row(const float* x, size_t K, int8_t* codes, float* scale, float* sums) {
+// Narrow codes: d = (largest sum of four magnitudes)/126, which rounding may take to 128.
+static void quantize_row(const float* x, size_t K, CodeRange range, int8_t* codes, float* scale,
+                         float* sums) {
+  const bool narrow = range == CodeRange::narrow;
+  const float steps = narrow ? 126.0f : 127.0f;
   for (size_t g = 0; g < group_count(K); ++g, x += kGroup, codes += kGroup) {
     const size_t count = K - g * kGroup < kGroup ? K - g * kGroup : kGroup;
     F8 v[4];
@@ -12,15 +16,16 @@ static void quantize_row(const float* x, size_t K, int8_t* codes, float* scale, 
       v[i] = count >= 8 * (i + 1) ? load(x + 8 * i)
              : count > 8 * i      ? load_part(x + 8 * i, count - 8 * i)
                                   : zero();
-    const float amax = largest(max(max(abs(v[0]), abs(v[1])), max(abs(v[2]), abs(v[3]))));
-    const float inverse = amax > 1e-30f ? 127.0f / amax : 0.0f;
+    const auto size = [&](F8 a) { return narrow ? sums_of_four(abs(a)) : abs(a); };
+    const float amax = largest(max(max(size(v[0]), size(v[1])), max(size(v[2]), size(v[3]))));
+    const float inverse = amax > 1e-30f ? steps / amax : 0.0f;
     F8 total = zero();
     for (size_t i = 0; i < 4; ++i) {
       const F8 q = round(mul(v[i], set1(inverse)));
       total = add(total, q);  // small integers: exact
       store_codes(codes + 8 * i, q);
     }
-    scale[g] = amax > 1e-30f ? amax / 127.0f : 0.0f;
+    scale[g] = amax > 1e-30f ? amax / steps : 0.0f;
     sums[g] = scale[g] * sum(total);
   }
 }

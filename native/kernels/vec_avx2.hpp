@@ -69,6 +69,11 @@ inline void transpose(F8 (&a)[8]) {
     a[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
   }
 }
+// Lanes i, i + 1, i + 4 and i + 5 (i even), in each of them.
+inline F8 sums_of_four(F8 a) {
+  const F8 pairs = _mm256_add_ps(a, _mm256_permute_ps(a, 0xb1));
+  return _mm256_add_ps(pairs, _mm256_permute2f128_ps(pairs, pairs, 1));
+}
 inline float largest(F8 a) {
   const __m128 v = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   const __m128 w = _mm_max_ps(v, _mm_movehl_ps(v, v));

@@ -64,6 +64,10 @@ inline void transpose(F8 (&a)[8]) {
       a[j].lane[i] = other;
     }
 }
+// Lanes i, i + 1, i + 4 and i + 5 (i even), in each of them.
+inline F8 sums_of_four(F8 a) {
+  LAPWING_LANES((a.lane[i & 2] + a.lane[(i & 2) + 1]) + (a.lane[(i & 2) + 4] + a.lane[(i & 2) + 5]));
+}
 inline float largest(F8 a) {
   float m = a.lane[0];
   for (int i = 1; i < 8; ++i) m = a.lane[i] > m ? a.lane[i] : m;

@@ -7,6 +7,7 @@
 
 namespace lapwing::test {
 
+inline constexpr CodeRange kCodeRanges[] = {CodeRange::full, CodeRange::narrow};
 inline constexpr Activation kActivations[] = {Activation::none, Activation::relu,
                                               Activation::silu, Activation::tanh,
                                               Activation::gelu, Activation::gelu_tanh};
@@ -19,16 +20,18 @@ struct Activations {
     const size_t groups = group_count(K);
     const size_t at = t * groups * kGroup;
     return {codes.data() + at, words.data() + at, scale.data() + t * groups,
-            sum.data() + t * groups};
+            sum.data() + t * groups, range};
   }
+  CodeRange range;
 };
 
-inline Activations quantized(const Kernels& kernels, const Guarded<float>& x, size_t T, size_t K) {
+inline Activations quantized(const Kernels& kernels, const Guarded<float>& x, size_t T, size_t K,
+                             CodeRange range = CodeRange::full) {
   const size_t groups = group_count(K);
   Activations q{Guarded<int8_t>(T * groups * kGroup), Guarded<int16_t>(T * groups * kGroup),
-                Guarded<float>(T * groups), Guarded<float>(T * groups)};
+                Guarded<float>(T * groups), Guarded<float>(T * groups), range};
   for (size_t t = 0; t < T; ++t)
-    kernels.quantize_row(x.data() + t * K, K, q.codes.data() + t * groups * kGroup,
+    kernels.quantize_row(x.data() + t * K, K, range, q.codes.data() + t * groups * kGroup,
                          q.scale.data() + t * groups, q.sum.data() + t * groups);
   std::copy_n(q.codes.data(), T * groups * kGroup, q.words.data());
   return q;

@@ -54,7 +54,8 @@ void fuzz_planes(uint64_t seed, const std::vector<const Kernels*>& all) {
   const auto bias = random_floats(random, N), residual = random_floats(random, T * N);
   const Epilogue e = random_epilogue(random, bias.data(), residual.data(), N);
   const auto scratch = scratch_of(plane_scratch_bytes(K));
-  const Activations q = quantized(plain, x, T, K);
+  const CodeRange range = kCodeRanges[random.next() % 2];
+  const Activations q = quantized(plain, x, T, K, range);
   for (const Precision precision : {Precision::int4, Precision::int8}) {
     const PlaneView view = planes.view(precision == Precision::int8);
     Guarded<float> want(T * N);
@@ -71,7 +72,7 @@ void fuzz_planes(uint64_t seed, const std::vector<const Kernels*>& all) {
     }
   }
   for (const Kernels* kernels : all) {
-    const Activations mine = quantized(*kernels, x, T, K);
+    const Activations mine = quantized(*kernels, x, T, K, range);
     CHECK_AS(q.codes.same_bytes(mine.codes) && q.scale.same_bytes(mine.scale) &&
                  q.sum.same_bytes(mine.sum),
              std::string(kernels->name) + at(" quantize_row", T, K));

@@ -74,46 +74,58 @@ void test_conversions(const Kernels& fast) {
 
 // Integer linears.
 
-void test_quantize_row(const Kernels& fast) {
+void test_quantize_row(const Kernels& fast, CodeRange range) {
+  const bool narrow = range == CodeRange::narrow;
+  const float steps = narrow ? 126 : 127;
   for (const size_t K : {1, 5, 31, 32, 33, 40, 64, 95, 100}) {
     Random random(K);
     Guarded<float> x = random_floats(random, K);
     for (const float scale : {1.0f, 1e-31f, 1e30f, 0.0f}) {
       for (size_t k = 0; k < K; ++k) x[k] *= scale;
-      const Activations a = quantized(generic_kernels(), x, 1, K), b = quantized(fast, x, 1, K);
+      const Activations a = quantized(generic_kernels(), x, 1, K, range);
+      const Activations b = quantized(fast, x, 1, K, range);
       CHECK_AS(
           a.codes.same_bytes(b.codes) && a.scale.same_bytes(b.scale) && a.sum.same_bytes(b.sum),
           at("K", K));
       for (size_t k = K; k < a.codes.size(); ++k) CHECK(a.codes[k] == 0);
       for (size_t g = 0; g < group_count(K); ++g) {
         float amax = 0;
-        int total = 0;
-        for (size_t k = g * 32; k < std::min(K, g * 32 + 32); ++k) {
-          amax = std::fmax(amax, std::fabs(x[k]));
+        int total = 0, largest = 0;
+        for (size_t k = g * 32; k < g * 32 + 32; ++k) {
+          float sum = 0;
+          int codes = 0;
+          for (const size_t each : {k & ~5, (k & ~5) + 1, (k & ~5) + 4, (k & ~5) + 5}) {
+            sum += each < K ? std::fabs(x[each]) : 0.0f;
+            codes += std::abs(a.codes[each]);
+          }
+          largest = std::max(largest, codes);
+          if (k >= K) continue;
+          amax = std::fmax(amax, narrow ? sum : std::fabs(x[k]));
           total += a.codes[k];
-          // Half a step, and the rounding of 127/amax and amax/127.
+          // Half a step, and the rounding of steps/amax and amax/steps.
           CHECK_AS(std::fabs(x[k] - a.codes[k] * a.scale[g]) <= a.scale[g] * 0.5001f + 1e-30f,
                    at("K", K, k));
         }
-        if (amax > 1e-30f) CHECK(std::fabs(a.scale[g] * 127 - amax) <= amax * 1e-6f);
+        if (amax > 1e-30f) CHECK(std::fabs(a.scale[g] * steps - amax) <= amax * 1e-6f);
+        if (narrow) CHECK(largest <= 128);
         CHECK(a.sum[g] == a.scale[g] * static_cast<float>(total));
       }
     }
   }
 }
 
-void test_plane_linear(const Kernels& fast) {
+void test_plane_linear(const Kernels& fast, CodeRange range) {
   const Kernels& plain = generic_kernels();
   for (const size_t N : {1, 7, 8, 9, 16, 17, 31, 40})
     for (const size_t K : {1, 8, 31, 32, 33, 65, 128, 160, 200})
-      for (const bool extreme : {false, true}) {  // codes of ±127 against nibbles of 15
+      for (const bool extreme : {false, true}) {  // the largest codes against nibbles of 15
         const size_t T = 13;
         Random random(N * 1000 + K);
         const GuardedPlanes planes = random_planes(N + K, N, K, extreme);
         Guarded<float> x = random_floats(random, T * K);
         if (extreme)
           for (size_t i = 0; i < x.size(); ++i) x[i] = (i / K) % 2 == 0 ? 1.0f : -1.0f;
-        const Activations q = quantized(plain, x, T, K);
+        const Activations q = quantized(plain, x, T, K, range);
         const auto bias = random_floats(random, N), residual = random_floats(random, T * N);
         const Epilogue e{bias.data(), residual.data(), kActivations[(N + K) % 6], N};
         const size_t row_groups = row_group_count(N);
@@ -311,8 +323,10 @@ int main() {
   all.push_back(&generic_kernels());  // against itself: guards and batch invariance
   for (const Kernels* kernels : all) {
     test_conversions(*kernels);
-    test_quantize_row(*kernels);
-    test_plane_linear(*kernels);
+    for (const CodeRange range : kCodeRanges) {
+      test_quantize_row(*kernels, range);
+      test_plane_linear(*kernels, range);
+    }
     test_encode_group(*kernels);
     test_dense_linear(*kernels);
     test_wide_conv1d(*kernels);

@@ -131,6 +131,10 @@ class Backend(Protocol):
     isa: str
     threads: int  # of passes of a few tokens; setting it sets both
     prefill_threads: int  # of passes of more
+    # Linears read at int8 multiply activations of fewer steps: of each four that a 16-bit sum of
+    # products takes (k, k + 1, k + 4, k + 5, and the same two further on) the magnitudes add up to
+    # 128 at most, instead of 127 each.
+    narrow_codes: bool
 
     def dense(self, data: NDArray[Any], dtype: str, layout: Layout) -> Matrix:
         """A float matrix used where it lies; dtype f32, f16 or bf16 (as uint16)."""

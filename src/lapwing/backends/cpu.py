@@ -124,6 +124,15 @@ class CpuBackend:
     def prefill_threads(self, threads: int) -> None:
         self._context.prefill_threads = threads
 
+    @property
+    def narrow_codes(self) -> bool:
+        """See Backend."""
+        return self._context.narrow_codes
+
+    @narrow_codes.setter
+    def narrow_codes(self, narrow: bool) -> None:
+        self._context.narrow_codes = narrow
+
     def read_all(self, data: NDArray[np.uint8]) -> None:
         """Reads every byte with all threads, as fast as memory gives them: to measure that."""
         _native.sum_words(self._context, data)

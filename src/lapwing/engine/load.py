@@ -128,6 +128,9 @@ def load(
         tokenizer = opens(checkpoint.directory)
         network = build(checkpoint, ops)
         _refuse_unknown(recipe, ops)
+        # Encoders compute, where decoders wait for memory, and lose nothing by it that they show
+        # (docs/adr/0007).
+        backend.narrow_codes = isinstance(network, SentenceEncoder)
         eos = eos_token_ids(checkpoint.config, checkpoint.generation_config)
         if opened.mode == "progressive":
             loading = stream_in(checkpoint, ops.parameters, recipe, rising, on_progress)

@@ -124,6 +124,51 @@ def test_the_cache_stores_halves(backend: Backend) -> None:
         store.truncate(4)
 
 
+def test_narrow_codes_by_hand(backend: Backend) -> None:
+    """Of an identity matrix int8 gives the activations back, as their codes have them.
+
+    The largest sum of four is that of k = 0, 1, 4, 5: 3 + 1 + 1 + 1.3 = 6.3, so a step is 0.05;
+    full codes have 3/127. What lies in other fours (2, and 1 in another group) counts for less.
+    """
+    x = np.zeros((1, 64), np.float32)
+    x[0, [0, 1, 4, 5, 2, 40]] = 3, -1, 1, 1.3, 0.52, 1
+    identity = backend.planes(np.eye(64, dtype=np.float32), "f32", "nk", refine=True)
+    steps = {}
+    for narrow in (False, True):
+        backend.narrow_codes = narrow
+        steps[narrow] = backend.linear(x, identity, precision="int8")[0, :6]
+    full = np.rint(x[0, :6] * 127 / 3) * 3 / 127
+    np.testing.assert_allclose(steps[False], full, atol=2e-3)
+    np.testing.assert_allclose(steps[True], [3, -1, 0.5, 0, 1, 1.3], atol=2e-3)
+
+
+def test_narrow_codes_are_of_int8_alone(backend: Backend) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((9, 96)).astype(np.float32)
+    w = backend.planes(rng.standard_normal((24, 96)).astype(np.float32), "f32", "nk", refine=True)
+    outs = {}
+    for narrow in (False, True):
+        backend.narrow_codes = narrow
+        outs[narrow] = {p: backend.linear(x, w, precision=p).tolist() for p in ("int8", "int4")}
+    assert outs[False]["int4"] == outs[True]["int4"]
+    assert outs[False]["int8"] != outs[True]["int8"]
+
+
+@needs_core
+@pytest.mark.parametrize("T", [1, 5, 6, 13])
+def test_narrow_codes_of_the_core_are_the_references(T: int) -> None:
+    rng = np.random.default_rng(T)
+    w = rng.standard_normal((40, 200)).astype(np.float32)
+    x = (rng.standard_normal((T, 200)) * rng.lognormal(0, 2, (T, 200))).astype(np.float32)
+    outs = []
+    for name in ("cpu", "reference"):
+        backend = backends.create(name, 2)
+        backend.narrow_codes = True
+        matrix = backend.planes(w, "f32", "nk", refine=True)
+        outs.append(backend.linear(x, matrix, precision="int8"))
+    np.testing.assert_allclose(*outs, rtol=RTOL, atol=RTOL * np.abs(outs[1]).max())
+
+
 def test_planes_need_the_plane_that_is_read(backend: Backend) -> None:
     w = np.random.default_rng(0).standard_normal((5, 40)).astype(np.float32)
     base = backend.planes(w, "f32", "nk", refine=False)

@@ -125,21 +125,24 @@ def test_the_cache_stores_halves(backend: Backend) -> None:
 
 
 def test_narrow_codes_by_hand(backend: Backend) -> None:
-    """Of an identity matrix int8 gives the activations back, as their codes have them.
+    """Int8 multiplies what its codes make of the activations.
 
     The largest sum of four is that of k = 0, 1, 4, 5: 3 + 1 + 1 + 1.3 = 6.3, so a step is 0.05;
     full codes have 3/127. What lies in other fours (2, and 1 in another group) counts for less.
     """
     x = np.zeros((1, 64), np.float32)
     x[0, [0, 1, 4, 5, 2, 40]] = 3, -1, 1, 1.3, 0.52, 1
-    identity = backend.planes(np.eye(64, dtype=np.float32), "f32", "nk", refine=True)
-    steps = {}
-    for narrow in (False, True):
+    w = np.random.default_rng(5).standard_normal((24, 64)).astype(np.float32)
+    matrix = backend.planes(w, "f32", "nk", refine=True)
+    as_read = backend.linear(np.eye(64, dtype=np.float32), matrix, precision="int8")  # [K, N]
+    full = np.rint(x * 127 / 3) * 3 / 127
+    full[0, 40] = 1  # alone in its group
+    in_fives = x.copy()
+    in_fives[0, 2] = 0.5
+    for narrow, want in ((False, full), (True, in_fives)):
         backend.narrow_codes = narrow
-        steps[narrow] = backend.linear(x, identity, precision="int8")[0, :6]
-    full = np.rint(x[0, :6] * 127 / 3) * 3 / 127
-    np.testing.assert_allclose(steps[False], full, atol=2e-3)
-    np.testing.assert_allclose(steps[True], [3, -1, 0.5, 0, 1, 1.3], atol=2e-3)
+        got = backend.linear(x, matrix, precision="int8")
+        np.testing.assert_allclose(got, want @ as_read, rtol=RTOL, atol=RTOL)
 
 
 def test_narrow_codes_are_of_int8_alone(backend: Backend) -> None:

@@ -31,6 +31,24 @@ struct DenseView {
   const void* data = nullptr;
 };
 
+// Float activations [T, K]; packed: the same as `pack_tokens` makes it, where packs_tokens(layout,
+// T).
+struct FloatRows {
+  const float* rows;
+  const float* packed = nullptr;
+};
+// Whether products with weights of this layout take so many tokens packed: where making a panel of
+// weights pays.
+constexpr bool packs_tokens(Layout layout, size_t T) {
+  return T >= (layout == Layout::nk ? 48 : 3);
+}
+// Floats of a packed token.
+constexpr size_t packed_row(Layout layout, size_t K) {
+  return layout == Layout::nk ? ceil_div(K, 8) * 8 : K;
+}
+// Tokens may be packed so many at a time, from the first on.
+inline constexpr size_t kPackedTogether = 12;
+
 // out[t, n] = activation(Σ + bias[n]) + residual[t, n]
 struct Epilogue {
   const float* bias = nullptr;      // [N]
@@ -102,8 +120,10 @@ struct Kernels {
   // reads.
   void (*encode_group)(const float* w, float scale_factor, float centre_factor, GroupCodes& codes);
 
+  // Tokens as many of them meet weights, in an order of the instruction set's own: [T, packed_row].
+  void (*pack_tokens)(Layout layout, const float* x, size_t T, size_t K, float* out);
   // Dense: outputs [first, last). `scratch` has dense_scratch_bytes(), 64-byte aligned.
-  void (*dense_linear)(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
+  void (*dense_linear)(const DenseView& w, const FloatRows& x, size_t T, size_t first, size_t last,
                        const Epilogue& epilogue, float* out, uint8_t* scratch);
   void (*to_float)(DType dtype, const void* in, size_t count, float* out);
 

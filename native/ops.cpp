@@ -77,6 +77,39 @@ void run_shares(ThreadPool& pool, const std::vector<Share>& shares, bool small, 
   });
 }
 
+// x [T, K] packed for each layout that the parts have: one, as a rule.
+class PackedTokens {
+ public:
+  PackedTokens(Context& context, std::span<const Part<DenseView>> parts, const float* x, size_t T) {
+    bool wanted[2] = {};
+    for (const auto& part : parts) wanted[index(part.w.layout)] |= packs_tokens(part.w.layout, T);
+    const size_t K = parts[0].w.K, area = round64(T * packed_row(Layout::nk, K) * sizeof(float));
+    uint8_t* memory = context.scratch((wanted[0] + wanted[1]) * area);
+    for (const Layout layout : {Layout::nk, Layout::kn})
+      if (wanted[index(layout)]) {
+        auto* out = reinterpret_cast<float*>(memory);
+        pack(context, layout, x, T, K, out);
+        packed_[index(layout)] = out;
+        memory += area;
+      }
+  }
+  const float* of(const DenseView& w) const { return packed_[index(w.layout)]; }
+
+ private:
+  static size_t index(Layout layout) { return layout == Layout::nk ? 0 : 1; }
+  static void pack(Context& context, Layout layout, const float* x, size_t T, size_t K,
+                   float* out) {
+    constexpr size_t kEach = kPackedTogether;
+    const Pieces tokens = divide(ceil_div(T, kEach), 2 * kEach * K, context.pool.threads());
+    context.pool.run(tokens.count, [&](size_t piece, size_t) {
+      const size_t first = piece * tokens.size * kEach;
+      context.kernels.pack_tokens(layout, x + first * K, std::min(T - first, tokens.size * kEach),
+                                  K, out + first * packed_row(layout, K));
+    });
+  }
+  const float* packed_[2] = {};
+};
+
 Epilogue epilogue_of(const Epilogue& e, const float* bias, size_t column) {
   return {bias, e.residual == nullptr ? nullptr : e.residual + column, e.activation, e.stride};
 }
@@ -103,6 +136,7 @@ void linear(Context& context, std::span<const Part<DenseView>> parts, const floa
     widest = std::max(widest, part.w.N);
     streamed &= part.w.layout == Layout::kn;
   }
+  const PackedTokens packed(context, parts, x, T);
   const size_t each = round64(dense_scratch_bytes());
   uint8_t* scratch = context.worker_scratch(each);
   Pieces pieces = divide(N, K * T, threads, 64);
@@ -111,7 +145,7 @@ void linear(Context& context, std::span<const Part<DenseView>> parts, const floa
   const auto shares = shares_of(parts, [](const DenseView& w) { return w.N; }, pieces.size);
   run_shares(context.pool, shares, pieces.count == 1, [&](const Share& share, size_t worker) {
     const auto& part = parts[share.part];
-    context.kernels.dense_linear(part.w, x, T, share.first, share.last,
+    context.kernels.dense_linear(part.w, {x, packed.of(part.w)}, T, share.first, share.last,
                                  epilogue_of(e, part.bias, share.column), out + share.column,
                                  scratch + worker * each);
   });
@@ -122,8 +156,8 @@ void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision 
   const size_t K = parts[0].w.K, groups = group_count(K), row = groups * kGroup;
   const size_t code_bytes = round64(T * row), scale_bytes = round64(T * groups * sizeof(float));
   const CodeRange range = precision == Precision::int8 ? context.code_range : CodeRange::full;
-  const bool widened = precision == Precision::int8 && range == CodeRange::full &&
-                       T >= context.kernels.words_from;
+  const bool widened =
+      precision == Precision::int8 && range == CodeRange::full && T >= context.kernels.words_from;
   uint8_t* memory = context.scratch((widened ? 3 : 1) * code_bytes + 2 * scale_bytes);
   auto* codes = reinterpret_cast<int8_t*>(memory);
   auto* scale = reinterpret_cast<float*>(memory + code_bytes);

@@ -5,8 +5,7 @@
 
 namespace lapwing::LAPWING_ISA {
 
-constexpr size_t kManyTokens = 48;  // from here on a panel pays for its making
-constexpr size_t kTileRows = 8;     // rows whose sums are finished together
+constexpr size_t kTileRows = 8;  // rows whose sums are finished together
 // Tokens that pass all rows before the next ones come: their activations stay in half of L2.
 constexpr size_t kMostTokens = 96, kLeastTokens = 24, kTokenBytes = 256 << 10;
 
@@ -208,23 +207,22 @@ static void linear_kn_stream(const DenseView& w, const float* x, size_t first, s
 }
 
 template <class From>
-static void linear_typed(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
-                         const Epilogue& e, float* out, float* panel) {
+static void linear_typed(const DenseView& w, const FloatRows& x, size_t T, size_t first,
+                         size_t last, const Epilogue& e, float* out, float* panel) {
   const bool rows = w.layout == Layout::nk;
-  if (rows && T >= kManyTokens)
-    linear_panels<From, Layout::nk>(w, x, T, first, last, e, out, panel);
+  if (packs_tokens(w.layout, T))
+    rows ? linear_panels<From, Layout::nk>(w, x.packed, T, first, last, e, out, panel)
+         : linear_panels<From, Layout::kn>(w, x.packed, T, first, last, e, out, panel);
   else if (rows)
-    linear_nk<From>(w, x, T, first, last, e, out);
+    linear_nk<From>(w, x.rows, T, first, last, e, out);
   else if (T == 1)
-    linear_kn_stream<From, 1>(w, x, first, last, e, out);
-  else if (T == 2)
-    linear_kn_stream<From, 2>(w, x, first, last, e, out);
+    linear_kn_stream<From, 1>(w, x.rows, first, last, e, out);
   else
-    linear_panels<From, Layout::kn>(w, x, T, first, last, e, out, panel);
+    linear_kn_stream<From, 2>(w, x.rows, first, last, e, out);
 }
 
-static void dense_linear(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
-                         const Epilogue& e, float* out, uint8_t* scratch) {
+static void dense_linear(const DenseView& w, const FloatRows& x, size_t T, size_t first,
+                         size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
   float* panel = reinterpret_cast<float*>(scratch);
   switch (w.dtype) {
     case DType::f32:

@@ -2,12 +2,36 @@
 // for all tokens of a block. A token's inputs are broadcast, so nothing is summed across lanes.
 //
 // An output has as many chains as its layout has in dense.hpp, input k in chain k mod C, k
-// ascending: the bits of one token alone. Chains rest in memory while others have the registers.
+// ascending: the bits of one token alone. All tokens pass one chain of a panel, which stays in L1,
+// before they pass the next; to that end tokens are packed by chain, too, and sums rest in memory.
 #include "../kernels.hpp"
 
 namespace lapwing::LAPWING_ISA {
 
+// The sixteen outputs of a panel's row.
+#if defined(__AVX512F__)
+using F16 = __m512;
+constexpr size_t kTileTokens = 12;  // × 16 outputs: what L1 holds the inputs of
+inline F16 zero16() { return _mm512_setzero_ps(); }
+inline F16 load16(const float* p) { return _mm512_loadu_ps(p); }
+inline void store16(float* p, F16 a) { _mm512_storeu_ps(p, a); }
+inline F16 fma16(float x, F16 w, F16 sum) { return _mm512_fmadd_ps(_mm512_set1_ps(x), w, sum); }
+#else
+struct F16 {
+  F8 low, high;
+};
 constexpr size_t kTileTokens = 6;  // × 16 outputs: what registers hold
+inline F16 zero16() { return {zero(), zero()}; }
+inline F16 load16(const float* p) { return {load(p), load(p + 8)}; }
+inline void store16(float* p, F16 a) {
+  store(p, a.low);
+  store(p + 8, a.high);
+}
+inline F16 fma16(float x, F16 w, F16 sum) {
+  const F8 v = set1(x);
+  return {fma(v, w.low, sum.low), fma(v, w.high, sum.high)};
+}
+#endif
 
 template <Layout layout>
 constexpr size_t kChains = layout == Layout::nk ? 8 : 1;
@@ -59,31 +83,71 @@ static void pack_columns(const typename From::Element* w, size_t stride, size_t 
   }
 }
 
-// One chain of T tokens: `steps` inputs, C apart, on top of `sums` [T][16].
+// Calls tile(T, t) for tokens [begin, end) in tiles of at most kTileTokens; T: a constant.
+template <class Tile>
+static inline void in_tiles(size_t begin, size_t end, const Tile& tile) {
+  size_t t = begin;
+  const auto tiles_of = [&](auto size) {
+    for (; t + size() <= end; t += size()) tile(size, t);
+  };
+  tiles_of(std::integral_constant<size_t, kTileTokens>{});
+  if constexpr (kTileTokens > 6) tiles_of(std::integral_constant<size_t, 6>{});
+  tiles_of(std::integral_constant<size_t, 4>{});
+  tiles_of(std::integral_constant<size_t, 2>{});
+  tiles_of(std::integral_constant<size_t, 1>{});
+}
+
+// x [T, K] → [chain][step][T], of one tile.
 template <size_t T, size_t C>
-static inline void panel_tile(const float* panel, const float* x, size_t K, size_t steps,
-                              bool first, float* sums) {
-  F8 acc[T][2];
+static inline void pack_tile(const float* x, size_t K, float* out) {
+  constexpr size_t kVectors = ceil_div(T, 8), kSpilled = ceil_div(8, T);
+  const size_t steps = ceil_div(K, C);
+  for (size_t k = 0; k < K; k += 8) {
+    const size_t rest = K - k < 8 ? K - k : 8;
+    F8 v[kVectors][8];
 #pragma GCC unroll 16
-  for (size_t t = 0; t < T; ++t) {
-    acc[t][0] = first ? zero() : load(sums + t * kPanelRows);
-    acc[t][1] = first ? zero() : load(sums + t * kPanelRows + 8);
-  }
-#pragma GCC unroll 4
-  for (size_t i = 0; i < steps; ++i) {
-    const F8 w0 = load(panel + i * kPanelRows), w1 = load(panel + i * kPanelRows + 8);
-#pragma GCC unroll 16
-    for (size_t t = 0; t < T; ++t) {
-      const F8 v = set1(x[t * K + i * C]);
-      acc[t][0] = fma(v, w0, acc[t][0]);
-      acc[t][1] = fma(v, w1, acc[t][1]);
+    for (size_t t = 0; t < kVectors * 8; ++t)
+      v[t / 8][t % 8] = t >= T      ? zero()
+                        : rest == 8 ? load(x + t * K + k)
+                                    : load_part(x + t * K + k, rest);
+#pragma GCC unroll 2
+    for (auto& tokens : v) transpose(tokens);
+    // What a whole vector writes beyond its tokens the next steps overwrite, where there are any.
+    const bool whole = k + (kSpilled + 1) * 8 <= K;
+    for (size_t c = 0; c < rest; ++c) {
+      float* to = out + (C == 1 ? k + c : c * steps + k / 8) * T;
+#pragma GCC unroll 2
+      for (size_t i = 0; i < kVectors; ++i)
+        whole || T - 8 * i >= 8 ? store(to + 8 * i, v[i][c])
+                                : store_part(to + 8 * i, v[i][c], T - 8 * i);
     }
   }
+}
+static void pack_tokens(Layout layout, const float* x, size_t T, size_t K, float* out) {
+  const size_t row = packed_row(layout, K);
+  in_tiles(0, T, [&](auto size, size_t t) {
+    if (layout == Layout::nk)
+      pack_tile<size(), kChains<Layout::nk>>(x + t * K, K, out + t * row);
+    else
+      pack_tile<size(), kChains<Layout::kn>>(x + t * K, K, out + t * row);
+  });
+}
+
+// One chain of T tokens: `steps` of x [steps][T], on top of `sums` [T][16].
+template <size_t T>
+static inline void panel_tile(const float* panel, const float* x, size_t steps, bool first,
+                              float* sums) {
+  F16 acc[T];
 #pragma GCC unroll 16
-  for (size_t t = 0; t < T; ++t) {
-    store(sums + t * kPanelRows, acc[t][0]);
-    store(sums + t * kPanelRows + 8, acc[t][1]);
+  for (size_t t = 0; t < T; ++t) acc[t] = first ? zero16() : load16(sums + t * kPanelRows);
+#pragma GCC unroll 4
+  for (size_t i = 0; i < steps; ++i) {
+    const F16 w = load16(panel + i * kPanelRows);
+#pragma GCC unroll 16
+    for (size_t t = 0; t < T; ++t) acc[t] = fma16(x[i * T + t], w, acc[t]);
   }
+#pragma GCC unroll 16
+  for (size_t t = 0; t < T; ++t) store16(sums + t * kPanelRows, acc[t]);
 }
 
 // Chains [C], `apart` floats from one to the next → their sum, in the order of `sum` of eight
@@ -113,26 +177,6 @@ struct Ahead {
   }
 };
 
-// What a tile of tokens takes from the stretch [k, k + count) of inputs.
-struct Stretch {
-  size_t k, count;
-};
-
-template <size_t T, size_t C>
-static inline void tile_tokens(const float* panel, const float* x, size_t K, Stretch s, size_t t,
-                               size_t n, size_t rows, const Epilogue& e, float* out, float* sums) {
-  const float* inputs = x + t * K + s.k;
-  for (size_t c = 0; c < C; ++c)
-    panel_tile<T, C>(panel + c * chain_stride(s.count, C), inputs + c, K,
-                     s.count > c ? ceil_div(s.count - c, C) : 0, s.k == 0,
-                     sums + c * T * kPanelRows);
-  if (s.k + s.count < K) return;
-  for (size_t i = 0; i < T; ++i)
-    for (size_t r = 0; r < rows; r += 8)
-      finish(joined<C>(sums + i * kPanelRows + r, T * kPanelRows, K), e, t + i, n + r, rows - r,
-             out);
-}
-
 // The panel of outputs from n on and inputs from k on; none beyond the matrix.
 static Ahead ahead_of(const DenseView& w, size_t n, size_t k, size_t stretch) {
   const size_t size = size_of(w.dtype), rest = w.K - k;
@@ -150,13 +194,13 @@ static size_t even_share(size_t count, size_t most, size_t step) {
   return ceil_div(ceil_div(count, shares), step) * step + (count == 0 ? step : 0);
 }
 
-// Outputs [first, last) of all tokens.
+// Outputs [first, last) of all tokens; x as pack_tokens makes it.
 template <class From, Layout layout>
 static void linear_panels(const DenseView& w, const float* x, size_t T, size_t first, size_t last,
                           const Epilogue& e, float* out, float* scratch) {
   constexpr size_t C = kChains<layout>;
   const auto* data = static_cast<const typename From::Element*>(w.data);
-  const size_t K = w.K;
+  const size_t K = w.K, chain_steps = ceil_div(K, C), row = packed_row(layout, K);
   float *const panel = scratch, *const sums = scratch + (kPanelInputs + 8) * kPanelRows;
   const size_t most = even_share(T, kPanelTokens, kTileTokens);
   const size_t stretch = even_share(K, kPanelInputs, 8);
@@ -165,29 +209,32 @@ static void linear_panels(const DenseView& w, const float* x, size_t T, size_t f
       const size_t rows = last - n < kPanelRows ? last - n : kPanelRows;
       const size_t end = T - begin < most ? T : begin + most;
       for (size_t k = 0; k < K || k == 0; k += stretch) {
-        const Stretch s{k, K - k < stretch ? K - k : stretch};
+        const size_t count = K - k < stretch ? K - k : stretch;
         const bool further = k + stretch < K;
         Ahead ahead = ahead_of(w, further ? n : n + kPanelRows, further ? k + stretch : 0, stretch);
         const size_t lines =
-            ceil_div(ahead.count * ahead.lines, ceil_div(end - begin, kTileTokens));
+            ceil_div(ahead.count * ahead.lines, ceil_div(end - begin, kTileTokens) * C);
         if constexpr (layout == Layout::nk)
-          pack_rows<From>(data + n * K + k, K, rows, s.count, panel);
+          pack_rows<From>(data + n * K + k, K, rows, count, panel);
         else
-          pack_columns<From>(data + k * w.N + n, w.N, rows, s.count, panel);
-        size_t t = begin;
-        const auto tiles = [&](auto size) {
-          constexpr size_t count = decltype(size)::value;
-          for (; t + count <= end; t += count) {
+          pack_columns<From>(data + k * w.N + n, w.N, rows, count, panel);
+        for (size_t c = 0; c < C; ++c) {
+          const float* chain = panel + c * chain_stride(count, C);
+          const size_t steps = count > c ? ceil_div(count - c, C) : 0;
+          in_tiles(begin, end, [&](auto size, size_t t) {
             ahead.fetch(lines);
-            tile_tokens<count, C>(panel, x, K, s, t, n, rows, e, out,
-                                  sums + (t - begin) * C * kPanelRows);
-          }
-        };
-        tiles(std::integral_constant<size_t, kTileTokens>{});
-        tiles(std::integral_constant<size_t, 4>{});
-        tiles(std::integral_constant<size_t, 2>{});
-        tiles(std::integral_constant<size_t, 1>{});
+            panel_tile<size()>(chain, x + t * row + (c * chain_steps + k / C) * size(), steps,
+                               k == 0, sums + ((t - begin) * C + c * size()) * kPanelRows);
+          });
+        }
       }
+      in_tiles(begin, end, [&](auto size, size_t t) {
+        const float* tile = sums + (t - begin) * C * kPanelRows;
+        for (size_t i = 0; i < size(); ++i)
+          for (size_t r = 0; r < rows; r += 8)
+            finish(joined<C>(tile + i * kPanelRows + r, size() * kPanelRows, K), e, t + i, n + r,
+                   rows - r, out);
+      });
     }
 }
 

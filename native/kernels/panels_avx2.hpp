@@ -237,7 +237,8 @@ static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel
   const float *first = w.factors + rg * 2, *second = first + (row_groups - 1) * 2;
   for (size_t i = 0; i < T; ++i)
     finish(join<kBothPlanes<F>>(load(scaled[i][0]), centred[i][0], first),
-           join<kBothPlanes<F>>(load(scaled[i][1]), centred[i][1], second), e, t + i, n, count, out);
+           join<kBothPlanes<F>>(load(scaled[i][1]), centred[i][1], second), e, t + i, n, count,
+           out);
 }
 #undef LAPWING_PIN
 

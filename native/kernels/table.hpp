@@ -7,6 +7,7 @@ static constexpr Kernels make_table(const char* name) {
           .words_from = kWordsFrom,
           .quantize_row = quantize_row,
           .encode_group = encode_group,
+          .pack_tokens = pack_tokens,
           .dense_linear = dense_linear,
           .to_float = to_float,
           .layer_norm = layer_norm,

@@ -66,7 +66,8 @@ inline void transpose(F8 (&a)[8]) {
 }
 // Lanes i, i + 1, i + 4 and i + 5 (i even), in each of them.
 inline F8 sums_of_four(F8 a) {
-  LAPWING_LANES((a.lane[i & 2] + a.lane[(i & 2) + 1]) + (a.lane[(i & 2) + 4] + a.lane[(i & 2) + 5]));
+  LAPWING_LANES((a.lane[i & 2] + a.lane[(i & 2) + 1]) +
+                (a.lane[(i & 2) + 4] + a.lane[(i & 2) + 5]));
 }
 inline float largest(F8 a) {
   float m = a.lane[0];

@@ -84,8 +84,8 @@ inline void transpose(F8 (&a)[8]) {
 }
 // Lanes i, i + 1, i + 4 and i + 5 (i even), in each of them.
 inline F8 sums_of_four(F8 a) {
-  const float32x4_t fours = vaddq_f32(vaddq_f32(a.low, vrev64q_f32(a.low)),
-                                      vaddq_f32(a.high, vrev64q_f32(a.high)));
+  const float32x4_t fours =
+      vaddq_f32(vaddq_f32(a.low, vrev64q_f32(a.low)), vaddq_f32(a.high, vrev64q_f32(a.high)));
   return {fours, fours};
 }
 // Halves, quarters, the last pair: the order in which `sum` goes.

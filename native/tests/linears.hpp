@@ -37,6 +37,26 @@ inline Activations quantized(const Kernels& kernels, const Guarded<float>& x, si
   return q;
 }
 
+// x [T, K] with all tokens as they are, and packed if so many are.
+struct FloatActivations {
+  Guarded<float> packed;
+  const float* x;
+  FloatRows rows() const { return {x, packed.data()}; }
+};
+inline FloatActivations packed(const Kernels& kernels, const DenseView& w, const float* x,
+                               size_t T) {
+  const bool wanted = packs_tokens(w.layout, T);
+  FloatActivations made{Guarded<float>(wanted ? T * packed_row(w.layout, w.K) : 0), x};
+  // In two pieces, as an operation cuts them for threads.
+  const size_t cut = T / 2 / kPackedTogether * kPackedTogether;
+  const size_t row = packed_row(w.layout, w.K);
+  if (wanted) {
+    if (cut > 0) kernels.pack_tokens(w.layout, x, cut, w.K, made.packed.data());
+    kernels.pack_tokens(w.layout, x + cut * w.K, T - cut, w.K, made.packed.data() + cut * row);
+  }
+  return made;
+}
+
 inline Guarded<uint8_t> scratch_of(size_t nbytes) {
   return Guarded<uint8_t>(ceil_div(nbytes, 64) * 64);
 }

@@ -96,12 +96,15 @@ void fuzz_dense(uint64_t seed, const std::vector<const Kernels*>& all) {
   const Epilogue e = random_epilogue(random, bias.data(), residual.data(), N);
   const auto scratch = scratch_of(dense_scratch_bytes());
   Guarded<float> want(T * N);
-  generic_kernels().dense_linear(view, x.data(), T, 0, N, e, want.data(), scratch.data());
+  generic_kernels().dense_linear(view, packed(generic_kernels(), view, x.data(), T).rows(), T, 0, N,
+                                 e, want.data(), scratch.data());
   for (const Kernels* kernels : all) {
     Guarded<float> got(T * N);
     in_pieces(random, T, N, [&](size_t t, size_t count, size_t from, size_t to) {
-      kernels->dense_linear(view, x.data() + t * K, count, from, to, from_token(e, t),
+      const FloatActivations some = packed(*kernels, view, x.data() + t * K, count);
+      kernels->dense_linear(view, some.rows(), count, from, to, from_token(e, t),
                             got.data() + t * N, scratch.data());
+      CHECK(some.packed.tail_untouched());
     });
     CHECK_AS(want.same_bytes(got) && got.tail_untouched() && scratch.tail_untouched(),
              std::string(kernels->name) + at(name_of(dtype), N, K, T));

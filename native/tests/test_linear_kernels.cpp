@@ -229,7 +229,8 @@ void test_dense_linear(const Kernels& fast) {
           const std::string where =
               at(name_of(dtype), N, K, static_cast<size_t>(layout == Layout::kn));
           Guarded<float> want(T * N);
-          plain.dense_linear(view, x.data(), T, 0, N, e, want.data(), scratch.data());
+          plain.dense_linear(view, packed(plain, view, x.data(), T).rows(), T, 0, N, e, want.data(),
+                             scratch.data());
           CHECK_AS(want.tail_untouched(), where);
           for (const Kernels* kernels : {&plain, &fast})
             for (const size_t tokens : {1, 2, 3, 5, 6, 13})
@@ -240,16 +241,18 @@ void test_dense_linear(const Kernels& fast) {
                   Epilogue part = e;
                   part.residual += t * N;
                   float* out = got.data() + t * N;
-                  kernels->dense_linear(view, x.data() + t * K, count, 0, cut, part, out,
+                  const FloatActivations some = packed(*kernels, view, x.data() + t * K, count);
+                  kernels->dense_linear(view, some.rows(), count, 0, cut, part, out,
                                         scratch.data());
-                  kernels->dense_linear(view, x.data() + t * K, count, cut, N, part, out,
+                  kernels->dense_linear(view, some.rows(), count, cut, N, part, out,
                                         scratch.data());
                 }
                 CHECK_AS(want.same_bytes(got) && got.tail_untouched(), where);
               }
           // No epilogue: Σ w·x in double precision.
           Guarded<float> sums(T * N), wide(N * K);
-          plain.dense_linear(view, x.data(), T, 0, N, {.stride = N}, sums.data(), scratch.data());
+          plain.dense_linear(view, packed(plain, view, x.data(), T).rows(), T, 0, N, {.stride = N},
+                             sums.data(), scratch.data());
           plain.to_float(dtype, weights.data(), N * K, wide.data());
           for (size_t t = 0; t < T; ++t)
             for (size_t n = 0; n < N; ++n) {
@@ -275,9 +278,9 @@ void test_wide_conv1d(const Kernels& fast) {
     const DenseView view{dtype, Layout::kn, N, K, weights.data()};
     const auto scratch = scratch_of(dense_scratch_bytes());
     Guarded<float> want(3 * N), got(T * N);  // three tokens take the other way
-    generic_kernels().dense_linear(view, x.data(), 3, 0, N, {.stride = N}, want.data(),
-                                   scratch.data());
-    fast.dense_linear(view, x.data(), T, 0, N, {.stride = N}, got.data(), scratch.data());
+    generic_kernels().dense_linear(view, packed(generic_kernels(), view, x.data(), 3).rows(), 3, 0,
+                                   N, {.stride = N}, want.data(), scratch.data());
+    fast.dense_linear(view, {x.data()}, T, 0, N, {.stride = N}, got.data(), scratch.data());
     CHECK(std::memcmp(want.data(), got.data(), T * N * sizeof(float)) == 0);
     CHECK(got.tail_untouched());
   }
@@ -294,8 +297,8 @@ void test_activations(const Kernels& fast) {
   for (const Activation activation : kActivations) {
     Guarded<float> a(N), b(N);
     const Epilogue e{nullptr, nullptr, activation, 1};
-    generic_kernels().dense_linear(view, &one, 1, 0, N, e, a.data(), scratch.data());
-    fast.dense_linear(view, &one, 1, 0, N, e, b.data(), scratch.data());
+    generic_kernels().dense_linear(view, {&one}, 1, 0, N, e, a.data(), scratch.data());
+    fast.dense_linear(view, {&one}, 1, 0, N, e, b.data(), scratch.data());
     CHECK_AS(a.same_bytes(b), at("activation", static_cast<size_t>(activation)));
     for (size_t i = 0; i < N; ++i) {
       const double x = inputs[i], root = std::sqrt(2 / 3.14159265358979323846);

@@ -4,6 +4,7 @@
 
 namespace lapwing::LAPWING_ISA {
 
+inline constexpr size_t kManyCodes = 8;  // fewer tokens read nibbles straight from the planes
 inline constexpr size_t kPanelTokens = 8;
 inline constexpr size_t kPanelVectors = 1;
 using PanelInts = __m512i;

@@ -4,6 +4,7 @@
 
 namespace lapwing::LAPWING_ISA {
 
+inline constexpr size_t kManyCodes = 12;    // that of AVX2, where it was measured
 inline constexpr size_t kPanelTokens = 4;   // of the largest tile
 inline constexpr size_t kPanelVectors = 2;  // that 16 rows take
 using PanelInts = Ints;

@@ -5,6 +5,7 @@
 
 namespace lapwing::LAPWING_ISA {
 
+inline constexpr size_t kManyCodes = 12;  // that of AVX2, where it was measured
 inline constexpr size_t kPanelTokens = 4;
 inline constexpr size_t kPanelVectors = 2;
 using PanelInts = Ints;

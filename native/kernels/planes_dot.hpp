@@ -96,6 +96,11 @@ struct Panel {
 };
 constexpr size_t kPanelGroupBytes = kPanelRows * kGroup;
 
+static inline void prefetch_group(const uint8_t* nibbles) {
+  __builtin_prefetch(nibbles, 0, 2);
+  __builtin_prefetch(nibbles + 64, 0, 2);
+}
+
 template <bool Both>
 static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const Panel& panel) {
   const size_t groups = group_count(w.K);
@@ -105,6 +110,9 @@ static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const P
     const uint8_t* base = w.base + from * base_stride(w.K);
     const uint8_t* refine = Both ? w.refine + from * refine_stride(w.K) : nullptr;
     for (size_t g = 0; g < groups; ++g) {
+      // The next panel: by the time it is filled, its planes have come to L2.
+      prefetch_group(base + base_nibble_offset(g) + 2 * base_stride(w.K));
+      if (Both) prefetch_group(refine + refine_nibble_offset(g) + 2 * refine_stride(w.K));
       uint8_t* to = panel.codes + g * kPanelGroupBytes;
       for (size_t u = 0; u < kGroupUnits; ++u) {
         const Codes high = load_nibbles(base + base_nibble_offset(g) + u * kUnitBytes);
@@ -178,13 +186,13 @@ static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel
     for (size_t i = 0; i < T; ++i) codes[i] += kGroup;
   }
   panel_centres<T>(panel, sum, groups, centred);
+  const size_t n = rg * kRows, rest = w.N - n;
+  const size_t count = row_groups < 2 && rest > kRows ? kRows : rest;
+  const float *first = w.factors + rg * 2, *second = first + (row_groups - 1) * 2;
   for (size_t i = 0; i < T; ++i)
-    for (size_t half = 0; half < row_groups; ++half) {
-      const size_t n = (rg + half) * kRows;
-      const F8 result = join<Both>(load(scaled[i] + half * kRows), load(centred[i] + half * kRows),
-                                   w.factors + (rg + half) * 2);
-      finish(result, e, t + i, n, w.N - n, out);
-    }
+    finish(join<Both>(load(scaled[i]), load(centred[i]), first),
+           join<Both>(load(scaled[i] + kRows), load(centred[i] + kRows), second), e, t + i, n,
+           count, out);
 }
 
 // All tokens from `t` on, in tiles of S, then of half as many, down to one.
@@ -200,8 +208,7 @@ static inline void panel_tiles(const PlaneView& w, const Panel& panel, const Qua
 template <bool Both>
 static void several_tokens(const PlaneView& w, const QuantizedRows& x, size_t T, size_t first,
                            size_t last, const Epilogue& e, float* out, uint8_t* scratch) {
-  constexpr size_t kDirectTokens = 12;  // that of AVX2, where it was measured
-  if (T < kDirectTokens) {
+  if (T < kManyCodes) {
     for (size_t rg = first; rg < last; ++rg) {
       size_t t = 0;
       for (; t + 4 <= T; t += 4) direct_tile<Both, 1, 4>(w, x, t, rg, 1, e, out);

@@ -121,7 +121,7 @@ def spills(objdump: str, path: Path, isa: str) -> tuple[dict[str, int], list[str
 
 
 def short(name: str) -> str:
-    """`void lapwing::avx2::panel_tile<(lapwing::avx2::Form)1, 4ul>(…)` → `panel_tile<Form 1, 4>`."""
+    """`void lapwing::avx2::tile<(lapwing::avx2::Form)1, 4ul>(…)` → `tile<Form 1, 4>`."""
     name = re.sub(r"\((?:lapwing::\w+::)?(\w+)\)(\d)", r"\1 \2", name)
     found = re.search(r"(?:lapwing::\w+::)?(\w+(?:<[^()]*>)?)\(", name)
     return re.sub(r"(\d)ul\b", r"\1", found[1]) if found else name

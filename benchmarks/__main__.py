@@ -25,6 +25,14 @@ from lapwing.bench.peers import peers
 RESULTS = Path(__file__).parent / "results"
 PYTHON = "LAPWING_BENCH_PYTHON"  # interpreter of the peers, if not this one
 
+# What holds Lapwing and its peers to less than the processor has (peers.md).
+ISA_LIMITS = (
+    "LAPWING_ISA",
+    "CT2_FORCE_CPU_ISA",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
+)
+
 
 def parser() -> argparse.ArgumentParser:
     """Of all commands."""
@@ -126,6 +134,7 @@ def run(arguments: argparse.Namespace) -> None:
     kept = arguments.add and path.exists()
     results = Results(context())
     results.context["run"] = {
+        "held_to": {name: os.environ[name] for name in ISA_LIMITS if os.environ.get(name)},
         "suite": options.suite,
         "rounds": options.rounds,
         "threads": options.threads,

@@ -147,6 +147,8 @@ def context_lines(results: Results) -> str:
         f"revision {c.get('revision')}{', modified' if c.get('modified') else ''}, "
         f"Python {c.get('python')}",
     ]
+    if held_to := run.get("held_to"):
+        facts.append(f"instruction sets held to {', '.join(map('='.join, held_to.items()))}")
     for name, told in (c.get("peers") or {}).items():
         build = f": {told['build']}" if told.get("build") else ""
         facts.append(f"{name} {told.get('version') or ''}{build}")

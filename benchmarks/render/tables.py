@@ -158,7 +158,9 @@ def context_lines(results: Results) -> str:
 def one_line(results: Results) -> str:
     """The context in a few words."""
     c, run = results.context, results.context.get("run", {})
-    return f"{c.get('cpu')}, {run.get('threads')} threads, {run.get('rounds')} rounds"
+    held_to = (run.get("held_to") or {}).get("LAPWING_ISA")
+    limit = f", everyone held to {held_to}" if held_to else ""
+    return f"{c.get('cpu')}, {run.get('threads')} threads, {run.get('rounds')} rounds{limit}"
 
 
 def slower(results: Results) -> str:

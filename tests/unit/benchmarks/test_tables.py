@@ -25,6 +25,16 @@ def decode() -> list:
     ]  # fmt: skip
 
 
+def test_what_everyone_was_held_to_is_said() -> None:
+    run = {"held_to": {"LAPWING_ISA": "avx2", "CT2_FORCE_CPU_ISA": "AVX2"}}
+    held = Results({"run": run}, [], decode())
+    line = "instruction sets held to LAPWING_ISA=avx2, CT2_FORCE_CPU_ISA=AVX2"
+    assert line in tables.context_lines(held)
+    assert tables.one_line(held).endswith("everyone held to avx2")
+    for free in (Results({"run": {"held_to": {}}}, [], []), Results({}, [], [])):
+        assert "held" not in tables.context_lines(free) + tables.one_line(free)
+
+
 def test_losing_rows_come_first_and_our_own_last() -> None:
     order = [each.runtime for each in tables.losing_first(decode())]
     assert order == ["faster", "fast", "llama.cpp", "llama.cpp", "lapwing", "lapwing"]

@@ -37,10 +37,12 @@ struct FloatRows {
   const float* rows;
   const float* packed = nullptr;
 };
-// Whether products with weights of this layout take so many tokens packed: where making a panel of
-// weights pays.
+// From so many tokens on a product computes rather than waits for memory, and a panel of float rows
+// pays for its making.
+inline constexpr size_t kManyTokens = 48;
+// Whether products with weights of this layout take so many tokens packed.
 constexpr bool packs_tokens(Layout layout, size_t T) {
-  return T >= (layout == Layout::nk ? 48 : 3);
+  return T >= (layout == Layout::nk ? kManyTokens : 3);
 }
 // Floats of a packed token.
 constexpr size_t packed_row(Layout layout, size_t K) {

@@ -139,7 +139,8 @@ void linear(Context& context, std::span<const Part<DenseView>> parts, const floa
   const PackedTokens packed(context, parts, x, T);
   const size_t each = round64(dense_scratch_bytes());
   uint8_t* scratch = context.worker_scratch(each);
-  Pieces pieces = divide(N, K * T, threads, 64);
+  const bool many = T >= kManyTokens;
+  Pieces pieces = divide(N, K * T, threads, many ? kPanelRows : 64, many ? kManyPieces : kPieces);
   // Rows are read a stretch at a time, and each stretch is a page or two: one piece a thread.
   if (streamed) pieces.size = std::max(pieces.size, ceil_div(ceil_div(widest, threads), 64) * 64);
   const auto shares = shares_of(parts, [](const DenseView& w) { return w.N; }, pieces.size);
@@ -180,7 +181,8 @@ void linear(Context& context, std::span<const Part<PlaneView>> parts, Precision 
   const auto units = [](const PlaneView& w) { return row_group_count(w.N); };
   size_t row_groups = 0;
   for (const auto& part : parts) row_groups += units(part.w);
-  const Pieces pieces = divide(row_groups, kRows * K * T, context.pool.threads(), 2);
+  const Pieces pieces = divide(row_groups, kRows * K * T, context.pool.threads(), 2,
+                               T >= kManyTokens ? kManyPieces : kPieces);
   const auto shares = shares_of(parts, units, pieces.size);
   run_shares(context.pool, shares, pieces.count == 1, [&](const Share& share, size_t worker) {
     const auto& part = parts[share.part];

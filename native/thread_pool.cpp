@@ -45,6 +45,7 @@ void ThreadPool::set_threads(size_t threads) {
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
   size_ = threads;
+  next_of_ = std::make_unique<Run[]>(threads);
   active_.store(static_cast<uint32_t>(threads));
   for (size_t worker = 1; worker < threads; ++worker)
     workers_.emplace_back([this, worker] { work(worker); });
@@ -57,8 +58,12 @@ void ThreadPool::use(size_t threads) {
 }
 
 void ThreadPool::take_pieces(size_t worker) {
-  for (size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < pieces_;)
-    call_(task_, i, worker);
+  for (size_t other = 0; other < runs_; ++other) {
+    const size_t run = (worker + other) % runs_, end = (run + 1) * pieces_ / runs_;
+    std::atomic<size_t>& next = next_of_[run].next;
+    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < end;)
+      call_(task_, i, worker);
+  }
 }
 
 void ThreadPool::run_erased(size_t pieces, Call call, const void* task) {
@@ -69,7 +74,9 @@ void ThreadPool::run_erased(size_t pieces, Call call, const void* task) {
   call_ = call;
   task_ = task;
   pieces_ = pieces;
-  next_.store(0, std::memory_order_relaxed);
+  runs_ = threads();
+  for (size_t run = 0; run < runs_; ++run)
+    next_of_[run].next.store(run * pieces / runs_, std::memory_order_relaxed);
   left_.store(0, std::memory_order_relaxed);
   const uint64_t number = (state_.load(std::memory_order_relaxed) >> 32) + 1;
   state_.store(number << 32 | 1);

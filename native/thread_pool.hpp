@@ -1,11 +1,14 @@
 // Threads that split one operation at a time. Workers spin briefly, then sleep; an idle pool uses
-// no CPU. Work is taken in small pieces from a counter, and nobody waits for a worker that never
-// came: on a busy machine the caller simply does more of the pieces itself.
+// no CPU. Each thread has a run of neighbouring pieces, so that what it reads of memory is one
+// stream and the next of it can be asked for ahead; when its run is done it takes pieces of the
+// others'. Nobody waits for a worker that never came: on a busy machine the caller simply does more
+// of the pieces itself.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -57,7 +60,11 @@ class ThreadPool {
   Call call_ = nullptr;
   const void* task_ = nullptr;
   size_t pieces_ = 0;
-  std::atomic<size_t> next_{0};
+  size_t runs_ = 0;  // one a thread that takes part
+  struct alignas(64) Run {
+    std::atomic<size_t> next{0};  // the piece to be taken next
+  };
+  std::unique_ptr<Run[]> next_of_;  // [size_]
   std::atomic<uint64_t> state_{0};
   std::atomic<uint32_t> left_{0};     // workers that joined this job and are done with it
   std::atomic<bool> waiting_{false};  // the caller sleeps until they are

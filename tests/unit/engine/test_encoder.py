@@ -33,6 +33,18 @@ def model(tiny_encoders: TinyEncoders) -> EncoderModel:
     return tiny_encoders.load("mean", "f32", text=True)
 
 
+def test_encoders_alone_multiply_narrow_codes(
+    tiny_encoders: TinyEncoders, tiny_models: TinyModels
+) -> None:
+    """Decoders keep the precision that their KL is measured at (ADR 7)."""
+    encoder = tiny_encoders.load("mean", "int8", text=True)
+    assert encoder._backend.narrow_codes
+    vector = encoder.embed("the wolf in the forest")
+    encoder._backend.narrow_codes = False
+    assert vector.tolist() != encoder.embed("the wolf in the forest").tolist()
+    assert not tiny_models.load("plain", "int8")._backend.narrow_codes
+
+
 @pytest.mark.parametrize("variant", ["mean", "roberta"])
 @pytest.mark.parametrize("name", ODD_TEXTS)
 def test_any_text_has_a_vector(tiny_encoders: TinyEncoders, variant: str, name: str) -> None:

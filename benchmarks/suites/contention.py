@@ -1,4 +1,4 @@
-"""Decoding while other processes keep cores busy, and what a process uses when it is idle.
+"""Decode and prefill while other processes keep cores busy, and what an idle process uses.
 
 Of a machine with C cores, `threads` of ours and N busy ones are owed C / (threads + N) of a core
 each, at most a whole one: that share of the undisturbed speed is fair.
@@ -20,7 +20,7 @@ from lapwing.bench.peers.base import Workload
 
 MODELS = ("gpt2-124m", "qwen2.5-0.5b", "tales")
 BUSY = (0, 1, 2)
-TOKENS = 32
+TOKENS, PROMPT = 32, 128
 IDLE_S = 4.0
 SAMPLE_S = 2.0  # many turns of the scheduler: who has just woken is served first
 SPIN = "while True: pass"
@@ -43,30 +43,31 @@ def fair_share(cores: int, threads: int, processes: int) -> float:
     return min(1.0, cores / (threads + processes)) / undisturbed
 
 
-def workload(model: Model, processes: int) -> Workload:
-    """The decode suite's own."""
+def workloads(model: Model, processes: int) -> Iterator[Workload]:
+    """The decode suite's own, and the prefill suite's shorter one."""
     prompt = random_ids(model, 16)
-    return Workload(f"{processes} busy", "decode", (prompt,), steps(model, TOKENS, 1),
-                    at_least_s=SAMPLE_S)  # fmt: skip
+    yield Workload(f"{processes} busy", "decode", (prompt,), steps(model, TOKENS, 1),
+                   at_least_s=SAMPLE_S)  # fmt: skip
+    prompt = random_ids(model, PROMPT)
+    yield Workload(f"prefill {PROMPT}, {processes} busy", "prefill", (prompt,),
+                   at_least_s=SAMPLE_S)  # fmt: skip
 
 
 def run(session: Session) -> None:
     cores, threads = os.cpu_count() or 1, session.options.threads
     for model in session.models(MODELS):
         with session.competitors(model, ("generate",)) as competitors:
-            alone: dict[tuple[str, str, str], Row] = {}
-            for processes in BUSY:
-                for row in session.measure(
-                    model,
-                    workload(model, processes),
-                    competitors,
-                    around=busy(processes) if processes else None,
-                ):
+            alone: dict[tuple[str, str, str, str], Row] = {}
+            for processes, work in (
+                (processes, work) for processes in BUSY for work in workloads(model, processes)
+            ):
+                around = busy(processes) if processes else None
+                for row in session.measure(model, work, competitors, around=around):
                     who = row.runtime, row.quantization, row.setting
-                    first = alone.setdefault(who, row)
+                    first = alone.setdefault((work.kind, *who), row)
                     share = first.median_s / row.median_s / fair_share(cores, threads, processes)
                     row.extra["share_of_fair"] = share
-                    row.quality = "as in the decode suite"
+                    row.quality = f"as in the {work.kind} suite"
                     say(f"{row.workload}: {' '.join(who)}: {share:.0%} of its fair share")
             for each in competitors:
                 idle = each.worker.idle_share(IDLE_S) if each.worker.alive else None

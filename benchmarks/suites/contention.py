@@ -58,9 +58,8 @@ def run(session: Session) -> None:
     for model in session.models(MODELS):
         with session.competitors(model, ("generate",)) as competitors:
             alone: dict[tuple[str, str, str, str], Row] = {}
-            for processes, work in (
-                (processes, work) for processes in BUSY for work in workloads(model, processes)
-            ):
+            turns = [(count, work) for count in BUSY for work in workloads(model, count)]
+            for processes, work in turns:
                 around = busy(processes) if processes else None
                 for row in session.measure(model, work, competitors, around=around):
                     who = row.runtime, row.quantization, row.setting

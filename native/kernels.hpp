@@ -201,9 +201,9 @@ constexpr size_t attend_all_scratch_bytes(size_t L, size_t head_dim) {
   const size_t lanes = ceil_div(L, 8) * 8, width = ceil_div(head_dim, 8) * 8;
   return (head_dim * lanes + L * width + kQueries * (lanes + head_dim)) * sizeof(float) + 64;
 }
-// A float32 panel of so many inputs of kPanelRows outputs, with room between its eight chains, and
-// their sums for so many tokens.
-inline constexpr size_t kPanelInputs = 768, kPanelTokens = 132;
+// A float32 panel of kPanelRows outputs: so many inputs a chain, which L1 holds beside as many of a
+// tile of tokens; room between its eight chains, and their sums for so many tokens.
+inline constexpr size_t kChainInputs = 256, kPanelInputs = 8 * kChainInputs, kPanelTokens = 132;
 constexpr size_t dense_scratch_bytes() {
   return (kPanelInputs + 8 + 8 * kPanelTokens) * kPanelRows * sizeof(float) + 64;
 }

@@ -57,10 +57,14 @@ static void pack_rows(const typename From::Element* w, size_t stride, size_t row
     for (size_t c = 0; c < 8; ++c) store(panel + c * chain + i * kPanelRows + r, v[c]);
   };
   size_t i = 0;
+  // A cache line of each row at a time: rows a multiple of a page apart have the same few places in
+  // L1.
+  constexpr size_t kLine = 64 / sizeof(typename From::Element) / 8;
   if (rows == kPanelRows)
-    for (; i < count / 8; ++i)
+    for (; i + kLine <= count / 8; i += kLine)
       for (size_t r = 0; r < kPanelRows; r += 8)
-        eight(r, i, [](const auto* at, size_t) { return From::load8(at); });
+        for (size_t j = 0; j < kLine; ++j)
+          eight(r, i + j, [](const auto* at, size_t) { return From::load8(at); });
   for (; i * 8 < count; ++i)
     for (size_t r = 0; r < kPanelRows; r += 8)
       eight(r, i, [&](const auto* at, size_t row) {
@@ -203,7 +207,7 @@ static void linear_panels(const DenseView& w, const float* x, size_t T, size_t f
   const size_t K = w.K, chain_steps = ceil_div(K, C), row = packed_row(layout, K);
   float *const panel = scratch, *const sums = scratch + (kPanelInputs + 8) * kPanelRows;
   const size_t most = even_share(T, kPanelTokens, kTileTokens);
-  const size_t stretch = even_share(K, kPanelInputs, 8);
+  const size_t stretch = even_share(K, kChainInputs * C, 8);
   for (size_t begin = 0; begin < T; begin += most)
     for (size_t n = first; n < last; n += kPanelRows) {
       const size_t rows = last - n < kPanelRows ? last - n : kPanelRows;

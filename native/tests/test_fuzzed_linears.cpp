@@ -81,7 +81,7 @@ void fuzz_planes(uint64_t seed, const std::vector<const Kernels*>& all) {
 
 // More inputs and tokens than one panel takes.
 Shape deep_shape(Random& random) {
-  return {1 + random.next() % 20, 700 + random.next() % 1500, 50 + random.next() % 120};
+  return {1 + random.next() % 20, 700 + random.next() % 3000, 50 + random.next() % 120};
 }
 
 void fuzz_dense(uint64_t seed, const std::vector<const Kernels*>& all) {

@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "buffers.hpp"
 #include "encode.hpp"
 #include "ops.hpp"
 
@@ -34,9 +33,10 @@ inline void check(const std::string& what, size_t expected, size_t got) {
 }
 
 inline NewMatrix new_matrix(size_t rows, size_t columns) {
-  float* data = Buffers::take(rows * columns);
-  nb::capsule owner(data, Buffers::give);
-  return NewMatrix(data, {rows, columns}, owner);
+  auto data = std::make_unique_for_overwrite<float[]>(rows * columns);
+  float* p = data.get();
+  nb::capsule owner(data.release(), [](void* q) noexcept { delete[] static_cast<float*>(q); });
+  return NewMatrix(p, {rows, columns}, owner);
 }
 
 inline DType parse_dtype(const std::string& name) {

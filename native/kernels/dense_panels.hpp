@@ -10,28 +10,33 @@ namespace lapwing::LAPWING_ISA {
 
 // The sixteen outputs of a panel's row.
 #if defined(__AVX512F__)
-using F16 = __m512;
+using Row16 = __m512;
 constexpr size_t kTileTokens = 12;  // × 16 outputs: what L1 holds the inputs of
-inline F16 zero16() { return _mm512_setzero_ps(); }
-inline F16 load16(const float* p) { return _mm512_loadu_ps(p); }
-inline void store16(float* p, F16 a) { _mm512_storeu_ps(p, a); }
-inline F16 fma16(float x, F16 w, F16 sum) { return _mm512_fmadd_ps(_mm512_set1_ps(x), w, sum); }
+inline Row16 zero16() { return _mm512_setzero_ps(); }
+inline Row16 load16(const float* p) { return _mm512_loadu_ps(p); }
+inline void store16(float* p, Row16 a) { _mm512_storeu_ps(p, a); }
+inline Row16 fma16(float x, Row16 w, Row16 sum) {
+  return _mm512_fmadd_ps(_mm512_set1_ps(x), w, sum);
+}
 #else
-struct F16 {
+struct Row16 {
   F8 low, high;
 };
 constexpr size_t kTileTokens = 6;  // × 16 outputs: what registers hold
-inline F16 zero16() { return {zero(), zero()}; }
-inline F16 load16(const float* p) { return {load(p), load(p + 8)}; }
-inline void store16(float* p, F16 a) {
+inline Row16 zero16() { return {zero(), zero()}; }
+inline Row16 load16(const float* p) { return {load(p), load(p + 8)}; }
+inline void store16(float* p, Row16 a) {
   store(p, a.low);
   store(p + 8, a.high);
 }
-inline F16 fma16(float x, F16 w, F16 sum) {
+inline Row16 fma16(float x, Row16 w, Row16 sum) {
   const F8 v = set1(x);
   return {fma(v, w.low, sum.low), fma(v, w.high, sum.high)};
 }
 #endif
+
+// Tokens are packed, and blocks of them multiplied, in whole tiles.
+static_assert(kPackedTogether % kTileTokens == 0 && kPanelTokens % kTileTokens == 0);
 
 template <Layout layout>
 constexpr size_t kChains = layout == Layout::nk ? 8 : 1;
@@ -141,12 +146,12 @@ static void pack_tokens(Layout layout, const float* x, size_t T, size_t K, float
 template <size_t T>
 static inline void panel_tile(const float* panel, const float* x, size_t steps, bool first,
                               float* sums) {
-  F16 acc[T];
+  Row16 acc[T];
 #pragma GCC unroll 16
   for (size_t t = 0; t < T; ++t) acc[t] = first ? zero16() : load16(sums + t * kPanelRows);
 #pragma GCC unroll 4
   for (size_t i = 0; i < steps; ++i) {
-    const F16 w = load16(panel + i * kPanelRows);
+    const Row16 w = load16(panel + i * kPanelRows);
 #pragma GCC unroll 16
     for (size_t t = 0; t < T; ++t) acc[t] = fma16(x[i * T + t], w, acc[t]);
   }

@@ -66,12 +66,6 @@ static inline void unpack_group(const uint8_t* high, const uint8_t* low, uint8_t
   }
 }
 
-// Into L2: the line buffers of L1 are left to the loads (benchmarks/NOTES.md).
-static inline void prefetch_group(const uint8_t* nibbles) {
-  __builtin_prefetch(nibbles, 0, 2);
-  __builtin_prefetch(nibbles + 64, 0, 2);
-}
-
 template <Form F>
 static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const Panel& panel) {
   constexpr bool kBoth = kBothPlanes<F>;

@@ -1,4 +1,5 @@
-// How the codes of s and m enter a product of planes, and how its two sums become an output.
+// What products of planes share: how the codes of s and m enter, how two sums become an output, and
+// what is asked for ahead.
 #include "../kernels.hpp"
 
 namespace lapwing::LAPWING_ISA {
@@ -16,6 +17,13 @@ template <bool Both>
 static inline F8 join(F8 scaled, F8 centred, const float* factors) {
   if (Both) return fma(scaled, set1(factors[0] * (1.0f / 16)), centred);
   return fma(centred, set1(factors[1]), mul(scaled, set1(factors[0])));
+}
+
+// The nibbles of a group, asked for into L2: the line buffers of L1 are left to the loads
+// (benchmarks/NOTES.md).
+static inline void prefetch_group(const uint8_t* nibbles) {
+  __builtin_prefetch(nibbles, 0, 2);
+  __builtin_prefetch(nibbles + 64, 0, 2);
 }
 
 }  // namespace lapwing::LAPWING_ISA

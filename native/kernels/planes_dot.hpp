@@ -96,11 +96,6 @@ struct Panel {
 };
 constexpr size_t kPanelGroupBytes = kPanelRows * kGroup;
 
-static inline void prefetch_group(const uint8_t* nibbles) {
-  __builtin_prefetch(nibbles, 0, 2);
-  __builtin_prefetch(nibbles + 64, 0, 2);
-}
-
 template <bool Both>
 static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const Panel& panel) {
   const size_t groups = group_count(w.K);

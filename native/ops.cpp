@@ -41,6 +41,12 @@ void Context::set_threads(size_t few, size_t many) {
   pool.set_threads(std::max({pool.size(), threads(), prefill_threads()}));
 }
 
+void Context::prepare_lanes() {
+  while (lanes_.size() < pool.threads())
+    lanes_.push_back(std::make_unique<Context>(1, kernels.name));
+  for (const auto& lane : lanes_) lane->code_range = code_range;
+}
+
 uint8_t* Context::scratch(size_t nbytes) {
   scratch_ = grown(scratch_, nbytes);
   return scratch_.data();

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "encode.hpp"
 #include "kernels.hpp"
@@ -42,10 +44,16 @@ class Context {
   float* arena(size_t count);                   // arrays of a recorded pass
   float* between(size_t count);                 // what passes from one half of an operation on
 
+  // A context of its own for each thread of the pool, for operations that one thread runs alone.
+  // Before they begin `prepare_lanes` makes those that are missing.
+  void prepare_lanes();
+  Context& lane(size_t worker) { return *lanes_[worker]; }
+
  private:
   std::mutex mutex_;
   std::atomic<size_t> threads_, prefill_threads_;  // asked for while an operation runs
   Region scratch_, worker_scratch_, between_, arena_;
+  std::vector<std::unique_ptr<Context>> lanes_;
 };
 
 // Matrices that read the same x [T, K], their outputs side by side: out [T, ΣN] =

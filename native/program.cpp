@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pass_parts.hpp"
+
 namespace lapwing {
 
 Program::Program(std::vector<const int64_t*> numbers, std::vector<size_t> lengths)
@@ -89,6 +91,26 @@ bool Program::fits(const PassInputs& inputs) const {
 }
 
 void Program::run(Context& context, const PassInputs& inputs, float* out) {
+  std::vector<PassPart> parts;
+  if (inputs.caches.empty())
+    parts = parts_for(inputs.lengths, inputs.numbers[0].size(), context.pool.threads());
+  if (parts.empty()) return run_operations(context, inputs, out);
+  context.prepare_lanes();
+  context.pool.run(parts.size(), [&](size_t piece, size_t worker) {
+    const PassPart& part = parts[piece];
+    std::vector<std::span<const int64_t>> numbers;
+    for (const auto& each : inputs.numbers)
+      numbers.push_back(each.subspan(part.first_token, part.tokens()));
+    const PassInputs own{
+        numbers,
+        inputs.lengths.subspan(part.first_sequence, part.last_sequence - part.first_sequence),
+        {}};
+    const size_t row = slots_[result_].pooled ? part.first_sequence : part.first_token;
+    run_operations(context.lane(worker), own, out + row * width());
+  });
+}
+
+void Program::run_operations(Context& context, const PassInputs& inputs, float* out) {
   const size_t T = inputs.numbers[0].size(), most = std::max(T, inputs.lengths.size());
   constexpr size_t kLine = 64 / sizeof(float);
   std::vector<size_t> offsets;

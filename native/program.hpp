@@ -60,7 +60,7 @@ class Program {
   size_t operations() const { return operations_.size(); }
   // False for ids beyond a table: nothing has been done then.
   bool fits(const PassInputs& inputs) const;
-  // out [rows, width]
+  // out [rows, width]. Sequences without caches are shared out to the threads, where that is even.
   void run(Context& context, const PassInputs& inputs, float* out);
 
  private:
@@ -77,6 +77,7 @@ class Program {
     size_t out;
   };
   void assign_buffers();
+  void run_operations(Context& context, const PassInputs& inputs, float* out);
 
   std::vector<const int64_t*> numbers_;
   std::vector<size_t> lengths_;

@@ -1,6 +1,9 @@
 // A pass written down and run again: buffers that are used again, rows that are pooled, what does
 // not belong to it.
+#include <numeric>
+
 #include "check.hpp"
+#include "pass_parts.hpp"
 #include "program.hpp"
 
 using namespace lapwing;
@@ -27,8 +30,8 @@ struct Pass {
 };
 
 std::vector<float> run(Program& program, const std::vector<int64_t>& ids,
-                       const std::vector<size_t>& lengths) {
-  Context context(1, "generic");
+                       const std::vector<size_t>& lengths, size_t threads = 1) {
+  Context context(threads, "generic");
   const std::vector<std::span<const int64_t>> numbers = {ids};
   const PassInputs inputs{numbers, lengths, {}};
   Guarded<float> out(program.rows(inputs) * program.width());
@@ -90,6 +93,73 @@ void test_pooled_rows() {
   CHECK(out[0] == 20 && out[4] == 80 && out[7] == 86);
 }
 
+// Parts follow one another, hold every token, and are as many for each thread, or there are none.
+void test_parts() {
+  Random random(7);
+  size_t cut = 0;
+  for (size_t round = 0; round < 2000; ++round) {
+    std::vector<size_t> lengths(1 + random.next() % 60);
+    const size_t longest = 1 + random.next() % 300;
+    for (size_t& length : lengths) length = 1 + random.next() % longest;
+    const size_t tokens = std::accumulate(lengths.begin(), lengths.end(), size_t{0});
+    const size_t threads = 1 + random.next() % 8;
+    const auto parts = parts_for(lengths, tokens, threads);
+    if (parts.empty()) continue;
+    ++cut;
+    CHECK(threads > 1 && parts.size() % threads == 0);
+    size_t sequence = 0, token = 0;
+    for (const PassPart& part : parts) {
+      CHECK(part.first_sequence == sequence && part.first_token == token);
+      CHECK(part.last_sequence > sequence);
+      for (; sequence < part.last_sequence; ++sequence) token += lengths[sequence];
+      CHECK(part.last_token == token);
+      CHECK(part.tokens() >= kPartTokens / 2);
+      CHECK(part.tokens() * parts.size() <= tokens + tokens / 8);
+    }
+    CHECK(sequence == lengths.size() && token == tokens);
+  }
+  CHECK(cut > 200);
+  const std::vector<size_t> even(8, 128), one(1, 1024), uneven = {900, 100};
+  CHECK(parts_for(even, 1024, 2).size() == 4);
+  CHECK(parts_for(even, 1024, 1).empty());
+  CHECK(parts_for(one, 1024, 2).empty());
+  CHECK(parts_for(uneven, 1000, 2).empty());
+  CHECK(parts_for(std::vector<size_t>(2, 63), 126, 2).empty());
+}
+
+// Sequences that several threads take through a pass are those of one thread.
+void test_parts_on_threads() {
+  Pass pass;
+  const std::vector<size_t> lengths = {1, 1};
+  std::vector<float> summed(8);
+  CHECK(pass.program.finish(pass.embedded.data()));
+  Pass pooled;
+  pooled.program.add({.in = {pooled.embedded.data()},
+                      .lengths = lengths,
+                      .out = summed.data(),
+                      .width = 4,
+                      .pooled = true},
+                     [](const Frame& f) {
+                       size_t t = 0;
+                       for (size_t s = 0; s < f.lengths.size(); ++s) {
+                         std::fill_n(f.out + s * 4, 4, 0.0f);
+                         for (size_t last = t + f.lengths[s]; t < last; ++t)
+                           for (size_t i = 0; i < 4; ++i) f.out[s * 4 + i] += f.in[0][t * 4 + i];
+                       }
+                     });
+  CHECK(pooled.program.finish(summed.data()));
+  Random random(9);
+  std::vector<size_t> many(50);
+  for (size_t& length : many) length = 5 + random.next() % 20;
+  std::vector<int64_t> ids(std::accumulate(many.begin(), many.end(), size_t{0}));
+  for (int64_t& id : ids) id = static_cast<int64_t>(random.next() % 5);
+  for (const size_t threads : {2, 3, 4}) {
+    CHECK(!parts_for(many, ids.size(), threads).empty());
+    CHECK(run(pass.program, ids, many, threads) == run(pass.program, ids, many));
+    CHECK(run(pooled.program, ids, many, threads) == run(pooled.program, ids, many));
+  }
+}
+
 void test_ids_have_limits() {
   Pass pass;
   CHECK(pass.program.finish(pass.embedded.data()));
@@ -131,6 +201,8 @@ void test_what_does_not_belong() {
 int main() {
   test_buffers_outlive_their_last_reader();
   test_pooled_rows();
+  test_parts();
+  test_parts_on_threads();
   test_ids_have_limits();
   test_what_does_not_belong();
   return report("program");

@@ -95,6 +95,22 @@ def test_threads_do_not_matter(tiny_encoders: TinyEncoders, case: tuple[str, str
 
 
 @every_case
+def test_sequences_shared_out_to_threads_are_the_same_bits(
+    tiny_encoders: TinyEncoders, case: tuple[str, str]
+) -> None:
+    model = tiny_encoders.load(*case)
+    rows = rows_of(model, 40)
+    cut = [ids[: LENGTH - i % 5] for i, ids in enumerate(rows)]  # 720 tokens
+    want = [hidden(model, ids) for ids in cut]
+    mask = np.array([[1] * len(ids) + [0] * (LENGTH - len(ids)) for ids in cut])
+    for threads in (1, 2, 3, 5, 2):
+        set_threads(model, threads, threads)
+        got = hidden(model, rows, attention_mask=mask)
+        for row, live, alone in zip(got, mask == 1, want, strict=True):
+            np.testing.assert_array_equal(row[live], alone)
+
+
+@every_case
 def test_every_instruction_set_equals_the_generic_one(
     tiny_encoders: TinyEncoders, case: tuple[str, str]
 ) -> None:

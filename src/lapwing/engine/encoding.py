@@ -14,8 +14,9 @@ from lapwing.layers.step import EncoderPass, packed
 from lapwing.models.base import Encoder, EncoderConfig
 from lapwing.power.pacing.pacer import Pacer
 
-# Activations of one pass, all live at once: in a laptop's last-level cache, with room for weights.
-PASS_BYTES = 4 << 20
+# Activations of one pass. Threads take whole sequences through it in parts of a few hundred tokens,
+# so that few of them live at once; only one long sequence has all of its own.
+PASS_BYTES = 16 << 20
 MIN_PASS_TOKENS = 64  # below this, unpacking weights is not shared by enough tokens
 
 

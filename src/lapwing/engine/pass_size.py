@@ -19,7 +19,7 @@ from lapwing.weights import notes
 
 FILE = "passes.json"
 MOST_BYTES = 32 << 20  # of activations, all live at once
-FACTORS = (0.5, 1.0, 2.0, 4.0)  # of the size that fits a last-level cache by its formula
+FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the size by its formula
 ROUNDS = 3  # windows of each size
 FULL_PASSES = 3  # of a window that counts
 AS_GOOD = 1.03  # so much slower than the best is as good, with less memory

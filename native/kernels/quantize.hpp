@@ -3,30 +3,56 @@
 
 namespace lapwing::LAPWING_ISA {
 
+// The whole groups and the last part of one among `count` inputs, eight groups at most: what each
+// of them needs by itself stands in a lane of one vector.
+template <bool Narrow>
+static inline void quantize_groups(const float* x, size_t count, int8_t* codes, float* scale,
+                                   float* sum) {
+  constexpr size_t kVectors = kGroup / 8;
+  const F8 steps = set1(Narrow ? 126.0f : 127.0f), least = set1(1e-30f);
+  const size_t groups = group_count(count);
+  const auto load_group = [&](size_t g, F8(&v)[kVectors]) {
+    for (size_t i = 0, at = g * kGroup; i < kVectors; ++i, at += 8)
+      v[i] = at + 8 <= count ? load(x + at) : at < count ? load_part(x + at, count - at) : zero();
+  };
+  F8 sizes[8], v[kVectors];
+  for (size_t g = 0; g < 8; ++g) {
+    sizes[g] = zero();
+    if (g >= groups) continue;
+    load_group(g, v);
+    for (F8& a : v) a = abs(a);
+    sizes[g] = Narrow ? sums_of_four(v) : max(max(v[0], v[1]), max(v[2], v[3]));
+  }
+  transpose(sizes);
+  F8 largest = sizes[0];
+  for (size_t i = 1; i < 8; ++i) largest = max(largest, sizes[i]);
+  const F8 d = where_less(least, largest, div(largest, steps));
+  float inverse[8];
+  store(inverse, where_less(least, largest, div(steps, largest)));
+  F8 totals[8];
+  for (size_t g = 0; g < 8; ++g) {
+    totals[g] = zero();
+    if (g >= groups) continue;
+    load_group(g, v);
+    for (F8& a : v) a = round(mul(a, set1(inverse[g])));
+    totals[g] = add(add(v[0], v[1]), add(v[2], v[3]));  // small integers: exact
+    store_codes(codes + g * kGroup, v);
+  }
+  store_upto(scale, d, groups);
+  store_upto(sum, mul(d, sums(totals)), groups);
+}
+
 // Per group of 32: d = amax/127, codes = round(x/d). Also d·Σ codes, which the centres multiply.
 // Narrow codes: d = (largest sum of four magnitudes)/126, which rounding may take to 128.
 static void quantize_row(const float* x, size_t K, CodeRange range, int8_t* codes, float* scale,
                          float* sums) {
-  const bool narrow = range == CodeRange::narrow;
-  const float steps = narrow ? 126.0f : 127.0f;
-  for (size_t g = 0; g < group_count(K); ++g, x += kGroup, codes += kGroup) {
-    const size_t count = K - g * kGroup < kGroup ? K - g * kGroup : kGroup;
-    F8 v[4];
-    for (size_t i = 0; i < 4; ++i)
-      v[i] = count >= 8 * (i + 1) ? load(x + 8 * i)
-             : count > 8 * i      ? load_part(x + 8 * i, count - 8 * i)
-                                  : zero();
-    const auto size = [&](F8 a) { return narrow ? sums_of_four(abs(a)) : abs(a); };
-    const float amax = largest(max(max(size(v[0]), size(v[1])), max(size(v[2]), size(v[3]))));
-    const float inverse = amax > 1e-30f ? steps / amax : 0.0f;
-    F8 total = zero();
-    for (size_t i = 0; i < 4; ++i) {
-      const F8 q = round(mul(v[i], set1(inverse)));
-      total = add(total, q);  // small integers: exact
-      store_codes(codes + 8 * i, q);
-    }
-    scale[g] = amax > 1e-30f ? amax / steps : 0.0f;
-    sums[g] = scale[g] * sum(total);
+  constexpr size_t kAtOnce = 8 * kGroup;
+  for (size_t k = 0; k < K; k += kAtOnce) {
+    const size_t count = K - k < kAtOnce ? K - k : kAtOnce, g = k / kGroup;
+    if (range == CodeRange::narrow)
+      quantize_groups<true>(x + k, count, codes + k, scale + g, sums + g);
+    else
+      quantize_groups<false>(x + k, count, codes + k, scale + g, sums + g);
   }
 }
 

@@ -69,10 +69,13 @@ inline void transpose(F8 (&a)[8]) {
     a[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
   }
 }
-// Lanes i, i + 1, i + 4 and i + 5 (i even), in each of them.
-inline F8 sums_of_four(F8 a) {
-  const F8 pairs = _mm256_add_ps(a, _mm256_permute_ps(a, 0xb1));
-  return _mm256_add_ps(pairs, _mm256_permute2f128_ps(pairs, pairs, 1));
+// (a0 + a1) + (a4 + a5) and (a2 + a3) + (a6 + a7) of each vector.
+inline F8 sums_of_four(const F8 (&a)[4]) {
+  const auto pairs = [](F8 x, F8 y) {
+    return _mm256_add_ps(_mm256_shuffle_ps(x, y, 0x88), _mm256_shuffle_ps(x, y, 0xdd));
+  };
+  const F8 x = pairs(a[0], a[1]), y = pairs(a[2], a[3]);
+  return _mm256_add_ps(_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31));
 }
 inline float largest(F8 a) {
   const __m128 v = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
@@ -113,6 +116,14 @@ inline __m128i narrow_to_words(F8 a) {
 inline void store_codes(int8_t* p, F8 a) {
   const __m128i w = narrow_to_words(a);
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(w, w));
+}
+inline void store_codes(int8_t* p, const F8 (&a)[4]) {  // 32 in a row
+  const auto words = [](F8 x, F8 y) {  // the low halves of both, the high halves of both
+    return _mm256_packs_epi32(_mm256_cvtps_epi32(x), _mm256_cvtps_epi32(y));
+  };
+  const __m256i mixed = _mm256_packs_epi16(words(a[0], a[1]), words(a[2], a[3]));
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(mixed, order));
 }
 inline void store_codes(uint8_t* p, F8 a) {
   const __m128i w = narrow_to_words(a);

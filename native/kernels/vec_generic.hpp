@@ -64,10 +64,12 @@ inline void transpose(F8 (&a)[8]) {
       a[j].lane[i] = other;
     }
 }
-// Lanes i, i + 1, i + 4 and i + 5 (i even), in each of them.
-inline F8 sums_of_four(F8 a) {
-  LAPWING_LANES((a.lane[i & 2] + a.lane[(i & 2) + 1]) +
-                (a.lane[(i & 2) + 4] + a.lane[(i & 2) + 5]));
+// (a0 + a1) + (a4 + a5) and (a2 + a3) + (a6 + a7) of each vector.
+inline F8 sums_of_four(const F8 (&a)[4]) {
+  const auto four = [](const F8& v, int at) {
+    return (v.lane[at] + v.lane[at + 1]) + (v.lane[at + 4] + v.lane[at + 5]);
+  };
+  LAPWING_LANES(four(a[i / 2], i % 2 * 2));
 }
 inline float largest(F8 a) {
   float m = a.lane[0];
@@ -114,6 +116,9 @@ inline F8 load_codes(const int8_t* p) { LAPWING_LANES(static_cast<float>(p[i]));
 // Integral lanes in range of the target.
 inline void store_codes(int8_t* p, F8 a) {
   for (int i = 0; i < 8; ++i) p[i] = static_cast<int8_t>(static_cast<int32_t>(a.lane[i]));
+}
+inline void store_codes(int8_t* p, const F8 (&a)[4]) {
+  for (int i = 0; i < 4; ++i) store_codes(p + 8 * i, a[i]);
 }
 inline void store_codes(uint8_t* p, F8 a) {
   for (int i = 0; i < 8; ++i) p[i] = static_cast<uint8_t>(static_cast<int32_t>(a.lane[i]));

@@ -83,10 +83,11 @@ inline void transpose(F8 (&a)[8]) {
   }
 }
 // Lanes i, i + 1, i + 4 and i + 5 (i even), in each of them.
-inline F8 sums_of_four(F8 a) {
-  const float32x4_t fours =
-      vaddq_f32(vaddq_f32(a.low, vrev64q_f32(a.low)), vaddq_f32(a.high, vrev64q_f32(a.high)));
-  return {fours, fours};
+inline F8 sums_of_four(const F8 (&a)[4]) {
+  const auto two = [](F8 x, F8 y) {
+    return vaddq_f32(vpaddq_f32(x.low, y.low), vpaddq_f32(x.high, y.high));
+  };
+  return {two(a[0], a[1]), two(a[2], a[3])};
 }
 // Halves, quarters, the last pair: the order in which `sum` goes.
 template <class Choose>
@@ -127,6 +128,9 @@ inline int16x8_t narrow_to_words(F8 a) {
   return vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(a.low)), vcvtnq_s32_f32(a.high));
 }
 inline void store_codes(int8_t* p, F8 a) { vst1_s8(p, vqmovn_s16(narrow_to_words(a))); }
+inline void store_codes(int8_t* p, const F8 (&a)[4]) {
+  for (int i = 0; i < 4; ++i) store_codes(p + 8 * i, a[i]);
+}
 inline void store_codes(uint8_t* p, F8 a) { vst1_u8(p, vqmovun_s16(narrow_to_words(a))); }
 
 struct W4 {

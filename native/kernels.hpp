@@ -203,7 +203,7 @@ constexpr size_t attend_all_scratch_bytes(size_t L, size_t head_dim) {
 }
 // A float32 panel of kPanelRows outputs: so many inputs a chain, which L1 holds beside as many of a
 // tile of tokens; room between its eight chains, and their sums for so many tokens.
-inline constexpr size_t kChainInputs = 256, kPanelInputs = 8 * kChainInputs, kPanelTokens = 132;
+inline constexpr size_t kChainInputs = 256, kPanelInputs = 8 * kChainInputs, kPanelTokens = 264;
 constexpr size_t dense_scratch_bytes() {
   return (kPanelInputs + 8 + 8 * kPanelTokens) * kPanelRows * sizeof(float) + 64;
 }

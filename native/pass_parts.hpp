@@ -12,7 +12,8 @@ namespace lapwing {
 
 // Tokens of a part, at least: fewer do not pay for weights that every part unpacks for itself.
 inline constexpr size_t kPartTokens = 64;
-// From so many tokens a thread on, it has several parts: what a busy machine holds up is less.
+// From twice as many tokens a thread on, it has several parts: their activations stay in its
+// caches, and what a busy machine holds up is less.
 inline constexpr size_t kLargePart = 192;
 
 // Neighbouring sequences, and their tokens.
@@ -45,12 +46,13 @@ inline std::vector<PassPart> parts_of(std::span<const size_t> lengths, size_t to
 // where all threads had better work on every operation together.
 inline std::vector<PassPart> parts_for(std::span<const size_t> lengths, size_t tokens,
                                        size_t threads) {
-  if (threads < 2 || lengths.size() < threads || tokens < threads * kPartTokens) return {};
-  for (size_t each = std::max<size_t>(1, tokens / threads / kLargePart); each > 0; each /= 2) {
+  if (lengths.size() < threads || tokens < threads * kPartTokens) return {};
+  for (size_t each = std::max<size_t>(1, tokens / threads / kLargePart); each > 0; --each) {
     auto parts = parts_of(lengths, tokens, each * threads);
     const auto most = std::ranges::max(parts, {}, &PassPart::tokens).tokens();
     // Nobody waits for more than an eighth of a share.
-    if (parts.size() == each * threads && 8 * most * parts.size() <= 9 * tokens) return parts;
+    if (parts.size() == each * threads && 8 * most * parts.size() <= 9 * tokens)
+      return parts.size() > 1 ? parts : std::vector<PassPart>{};
   }
   return {};
 }

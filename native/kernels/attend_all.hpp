@@ -20,16 +20,23 @@ static HeadPanel unpack_head(const float* k, const float* v, size_t stride, size
   p.values = p.keys + head_dim * p.lanes;
   p.scores = p.values + L * p.width;
   p.queries = p.scores + kQueries * p.lanes;
-  for (size_t d = 0; d < head_dim; ++d)
-    for (size_t j = L; j < p.lanes; ++j) p.keys[d * p.lanes + j] = 0;
-  for (size_t j = 0; j < L; ++j) {
-    const float* key = k + j * stride;
-    for (size_t d = 0; d < head_dim; ++d) p.keys[d * p.lanes + j] = key[d];
+  for (size_t j = 0; j < p.lanes; j += 8)
+    for (size_t d = 0; d < head_dim; d += 8) {
+      const size_t count = head_dim - d < 8 ? head_dim - d : 8;
+      F8 key[8];
+#pragma GCC unroll 8
+      for (size_t r = 0; r < 8; ++r)
+        key[r] = j + r < L ? load_upto(k + (j + r) * stride + d, count) : zero();
+      transpose(key);
+#pragma GCC unroll 8
+      for (size_t c = 0; c < 8; ++c)
+        if (c < count) store(p.keys + (d + c) * p.lanes + j, key[c]);
+    }
+  for (size_t j = 0; j < L; ++j)
     for (size_t i = 0; i < p.width; i += 8) {
       const size_t count = head_dim - i < 8 ? head_dim - i : 8;
       store(p.values + j * p.width + i, load_upto(v + j * stride + i, count));
     }
-  }
   return p;
 }
 
@@ -116,8 +123,11 @@ static void query_tiles(const HeadPanel& p, const float* q, size_t stride, size_
                         float scale, float* out, size_t out_stride) {
   for (; count >= T; count -= T, q += T * stride, out += T * out_stride) {
     for (size_t t = 0; t < T; ++t)
-      for (size_t d = 0; d < p.head_dim; ++d)
-        p.queries[t * p.head_dim + d] = q[t * stride + d] * scale;
+      for (size_t d = 0; d < p.head_dim; d += 8) {
+        const size_t rest = p.head_dim - d < 8 ? p.head_dim - d : 8;
+        store_upto(p.queries + t * p.head_dim + d,
+                   mul(load_upto(q + t * stride + d, rest), set1(scale)), rest);
+      }
     score_tile<T>(p);
     float inverse[kQueries];
     for (size_t t = 0; t < T; ++t) inverse[t] = softmax_row(p.scores + t * p.lanes, p.lanes);
@@ -131,6 +141,11 @@ static void query_tiles(const HeadPanel& p, const float* q, size_t stride, size_
 static void attend_all(const float* q, const float* k, const float* v, size_t stride, size_t L,
                        size_t head_dim, float scale, float* out, size_t out_stride,
                        float* scratch) {
+  // The next head lies beside this one, a line or two of every token: nothing sees it coming.
+  const float* const all[] = {q, k, v};
+  for (size_t j = 0; j < L; ++j)
+    for (size_t d = head_dim; d < 2 * head_dim; d += 16)
+      for (const float* rows : all) __builtin_prefetch(rows + j * stride + d, 0, 2);
   const HeadPanel p = unpack_head(k, v, stride, L, head_dim, scratch);
   query_tiles<kQueries>(p, q, stride, L, scale, out, out_stride);
 }

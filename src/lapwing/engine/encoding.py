@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from lapwing.power.pacing.pacer import Pacer
 # Activations of one pass. Threads take whole sequences through it in parts of a few hundred tokens,
 # so that few of them live at once; only one long sequence has all of its own.
 PASS_BYTES = 16 << 20
+PACED_PART = 4  # while pauses are taken a pass is so many times smaller: they stay short
 MIN_PASS_TOKENS = 64  # below this, unpacking weights is not shared by enough tokens
 
 
@@ -67,6 +68,9 @@ class EncoderPasses:
         self, sequences: Sequences, precision: str
     ) -> Iterator[tuple[list[int], Floats, EncoderPass]]:
         """(indices of sequences, their h [T, D] end to end, the pass); empty ones are left out."""
+        if self.pacer.command.duty < 1.0:
+            smaller = max(MIN_PASS_TOKENS, sequences.max_tokens // PACED_PART)
+            sequences = replace(sequences, max_tokens=min(smaller, sequences.max_tokens))
         for group in plan_passes([len(ids) for ids in sequences.ids], sequences):
             step = EncoderPass(
                 ids=packed([sequences.ids[i] for i in group]),

@@ -14,6 +14,7 @@ from fake_senses import FakeSenses
 from loading import TinyModels
 
 import lapwing
+from lapwing.engine import encoding
 from lapwing.engine.acting import Hinting, Threads
 from lapwing.engine.causal import CausalModel
 from lapwing.errors import RequestError
@@ -96,6 +97,30 @@ def test_pauses_between_passes_of_an_encoder(
         for _ in range(3):
             np.testing.assert_array_equal(encoder(ids).last_hidden_state, expected)
         assert governor.pauses.paused_s > paused_s
+    finally:
+        governor.settings = Settings()
+
+
+def test_passes_of_an_encoder_are_smaller_while_pauses_are_taken(
+    tiny_encoders: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = tiny_encoders.load("bert", "int8")
+    monkeypatch.setattr(encoding, "PASS_BYTES", 12 * encoding.bytes_of_a_token(encoder.config))
+    monkeypatch.setattr(encoding, "MIN_PASS_TOKENS", 3)
+    governor, ids, passes = encoder.governor, [[5, 6, 7]] * 8, []
+
+    def counted() -> Any:
+        passes.append(governor.command.duty)
+        return piece()
+
+    piece = governor.piece
+    monkeypatch.setattr(governor, "piece", counted)
+    try:
+        expected = encoder(ids).last_hidden_state
+        assert passes == [1.0] * 2  # of 12 tokens
+        governor.settings = settings_of(power=50, environ={})
+        np.testing.assert_array_equal(encoder(ids).last_hidden_state, expected)
+        assert passes[2:] == [0.5] * 8  # of 3
     finally:
         governor.settings = Settings()
 

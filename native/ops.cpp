@@ -15,6 +15,10 @@ namespace {
 // Most tokens of a pass that is decode rather than prefill.
 constexpr size_t kFewTokens = 8;
 
+// From so many tokens a thread on, float products are split by tokens. What a thread reads it has
+// written itself then, as a rule; lines that change cores cost more than panels made once for each.
+constexpr size_t kOwnTokens = 96;
+
 Region grown(Region& region, size_t nbytes) {
   return region.nbytes() >= nbytes ? std::move(region) : Region(nbytes + nbytes / 4);
 }
@@ -150,11 +154,23 @@ void linear(Context& context, std::span<const Part<DenseView>> parts, const floa
   // Rows are read a stretch at a time, and each stretch is a page or two: one piece a thread.
   if (streamed) pieces.size = std::max(pieces.size, ceil_div(ceil_div(widest, threads), 64) * 64);
   const auto shares = shares_of(parts, [](const DenseView& w) { return w.N; }, pieces.size);
-  run_shares(context.pool, shares, pieces.count == 1, [&](const Share& share, size_t worker) {
+  const auto multiply = [&](const Share& share, size_t t, size_t count, size_t worker) {
     const auto& part = parts[share.part];
-    context.kernels.dense_linear(part.w, {x, packed.of(part.w)}, T, share.first, share.last,
-                                 epilogue_of(e, part.bias, share.column), out + share.column,
-                                 scratch + worker * each);
+    const float* tokens = packed.of(part.w);
+    if (tokens != nullptr) tokens += t * packed_row(part.w.layout, K);
+    const size_t at = t * e.stride + share.column;
+    context.kernels.dense_linear(part.w, {x + t * K, tokens}, count, share.first, share.last,
+                                 epilogue_of(e, part.bias, at), out + at, scratch + worker * each);
+  };
+  if (threads == 1 || T < threads * kOwnTokens) {
+    run_shares(context.pool, shares, pieces.count == 1,
+               [&](const Share& share, size_t worker) { multiply(share, 0, T, worker); });
+    return;
+  }
+  const size_t block = ceil_div(ceil_div(T, threads), kPackedTogether) * kPackedTogether;
+  context.pool.run(ceil_div(T, block) * shares.size(), [&](size_t piece, size_t worker) {
+    const size_t t = piece / shares.size() * block;
+    multiply(shares[piece % shares.size()], t, std::min(block, T - t), worker);
   });
 }
 

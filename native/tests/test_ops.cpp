@@ -105,6 +105,33 @@ void test_joined_linears() {
   }
 }
 
+// Float products of many tokens equal one thread's, however tokens and outputs are split.
+void test_many_tokens() {
+  const size_t N = 49, K = 83;
+  Random random(8);
+  for (const size_t T : {191, 192, 293, 601}) {
+    const auto x = random_floats(random, T * K), residual = random_floats(random, T * N);
+    const auto bias = random_floats(random, N);
+    for (const std::string& isa : available_isas())
+      for (const Layout layout : {Layout::nk, Layout::kn})
+        for (const DType dtype : kDTypes) {
+          const auto weights = random_weights(random, dtype, N * K);
+          const std::vector<Part<DenseView>> parts = {
+              {{dtype, layout, N, K, weights.data()}, bias.data()}};
+          std::vector<Guarded<float>> results;
+          for (const size_t threads : {1, 2, 3, 6}) {
+            Context context(threads, isa);
+            results.emplace_back(T * N);
+            linear(context, parts, x.data(), T,
+                   {.residual = residual.data(), .activation = Activation::gelu, .stride = N},
+                   results.back().data());
+            CHECK(results.back().tail_untouched());
+            CHECK(std::memcmp(results.back().data(), results[0].data(), T * N * 4) == 0);
+          }
+        }
+  }
+}
+
 // Packed sequences, each alone, on any number of threads; pooling and unit length beside them.
 void test_whole_sequences() {
   const std::vector<size_t> lengths = {9, 1, 70, 16};
@@ -279,6 +306,7 @@ void test_threads_by_tokens() {
 int main() {
   test_linears_on_any_thread_count();
   test_joined_linears();
+  test_many_tokens();
   test_whole_sequences();
   test_embed();
   test_layer_norm_rows();

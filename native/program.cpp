@@ -1,8 +1,7 @@
 #include "program.hpp"
 
 #include <algorithm>
-
-#include "pass_parts.hpp"
+#include <exception>
 
 namespace lapwing {
 
@@ -96,18 +95,28 @@ void Program::run(Context& context, const PassInputs& inputs, float* out) {
     parts = parts_for(inputs.lengths, inputs.numbers[0].size(), context.pool.threads());
   if (parts.empty()) return run_operations(context, inputs, out);
   context.prepare_lanes();
+  // No error may leave a thread of the pool: a part needs memory of its own, and may get none.
+  std::vector<std::exception_ptr> errors(parts.size());
   context.pool.run(parts.size(), [&](size_t piece, size_t worker) {
-    const PassPart& part = parts[piece];
-    std::vector<std::span<const int64_t>> numbers;
-    for (const auto& each : inputs.numbers)
-      numbers.push_back(each.subspan(part.first_token, part.tokens()));
-    const PassInputs own{
-        numbers,
-        inputs.lengths.subspan(part.first_sequence, part.last_sequence - part.first_sequence),
-        {}};
-    const size_t row = slots_[result_].pooled ? part.first_sequence : part.first_token;
-    run_operations(context.lane(worker), own, out + row * width());
+    try {
+      run_part(context.lane(worker), parts[piece], inputs, out);
+    } catch (...) {
+      errors[piece] = std::current_exception();
+    }
   });
+  for (const std::exception_ptr& error : errors)
+    if (error != nullptr) std::rethrow_exception(error);
+}
+
+void Program::run_part(Context& context, const PassPart& part, const PassInputs& inputs,
+                       float* out) {
+  std::vector<std::span<const int64_t>> numbers;
+  for (const auto& each : inputs.numbers)
+    numbers.push_back(each.subspan(part.first_token, part.tokens()));
+  const size_t sequences = part.last_sequence - part.first_sequence;
+  const PassInputs own{numbers, inputs.lengths.subspan(part.first_sequence, sequences), {}};
+  const size_t row = slots_[result_].pooled ? part.first_sequence : part.first_token;
+  run_operations(context, own, out + row * width());
 }
 
 void Program::run_operations(Context& context, const PassInputs& inputs, float* out) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ops.hpp"
+#include "pass_parts.hpp"
 
 namespace lapwing {
 
@@ -77,6 +78,7 @@ class Program {
     size_t out;
   };
   void assign_buffers();
+  void run_part(Context& context, const PassPart& part, const PassInputs& inputs, float* out);
   void run_operations(Context& context, const PassInputs& inputs, float* out);
 
   std::vector<const int64_t*> numbers_;

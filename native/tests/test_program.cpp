@@ -1,5 +1,6 @@
 // A pass written down and run again: buffers that are used again, rows that are pooled, what does
 // not belong to it.
+#include <new>
 #include <numeric>
 
 #include "check.hpp"
@@ -161,6 +162,33 @@ void test_parts_on_threads() {
   }
 }
 
+// An operation that fails on any thread fails the pass, once all threads are done with it.
+void test_errors_reach_the_caller() {
+  Pass pass;
+  std::vector<float> out(8);
+  pass.program.add({.in = {pass.embedded.data()}, .out = out.data(), .width = 4},
+                   [](const Frame& f) {
+                     for (size_t t = 0; t < f.rows; ++t)
+                       if (f.in[0][t * 4] == 40) throw std::bad_alloc();
+                     std::copy_n(f.in[0], f.rows * 4, f.out);
+                   });
+  CHECK(pass.program.finish(out.data()));
+  const std::vector<size_t> lengths(40, 20);
+  for (const size_t at : {0, 399, 799}) {  // in a part of either thread
+    std::vector<int64_t> ids(800, 1);
+    ids[at] = 4;
+    bool failed = false;
+    try {
+      run(pass.program, ids, lengths, 2);
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    CHECK(failed);
+    ids[at] = 1;
+    CHECK(run(pass.program, ids, lengths, 2) == run(pass.program, ids, lengths));
+  }
+}
+
 void test_ids_have_limits() {
   Pass pass;
   CHECK(pass.program.finish(pass.embedded.data()));
@@ -204,6 +232,7 @@ int main() {
   test_pooled_rows();
   test_parts();
   test_parts_on_threads();
+  test_errors_reach_the_caller();
   test_ids_have_limits();
   test_what_does_not_belong();
   return report("program");

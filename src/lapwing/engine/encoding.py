@@ -15,8 +15,9 @@ from lapwing.models.base import Encoder, EncoderConfig
 from lapwing.power.pacing.pacer import Pacer
 
 # Activations of one pass. Threads take whole sequences through it in parts of a few hundred tokens,
-# so that few of them live at once; only one long sequence has all of its own.
+# so that few of them live at once; where sequences make no even parts, those of a layer do.
 PASS_BYTES = 16 << 20
+RECORDED_TOKENS = 256  # at most, where there is a choice: while recorded, all arrays live at once
 PACED_PART = 4  # while pauses are taken a pass is so many times smaller: they stay short
 MIN_PASS_TOKENS = 64  # below this, unpacking weights is not shared by enough tokens
 
@@ -71,7 +72,11 @@ class EncoderPasses:
         if self.pacer.command.duty < 1.0:
             smaller = max(MIN_PASS_TOKENS, sequences.max_tokens // PACED_PART)
             sequences = replace(sequences, max_tokens=min(smaller, sequences.max_tokens))
-        for group in plan_passes([len(ids) for ids in sequences.ids], sequences):
+        lengths = [len(ids) for ids in sequences.ids]
+        passes = plan_passes(lengths, sequences)
+        if passes and not self._recorded.holds(precision):
+            passes = _small_one_first(passes, lengths)
+        for group in passes:
             step = EncoderPass(
                 ids=packed([sequences.ids[i] for i in group]),
                 positions=_positions(self._network.config, [sequences.ids[i] for i in group]),
@@ -108,6 +113,14 @@ def plan_passes(lengths: Sequence[int], limits: Sequences) -> list[list[int]]:
         passes[-1].append(i)
         tokens += lengths[i]
     return passes
+
+
+def _small_one_first(passes: list[list[int]], lengths: Sequence[int]) -> list[list[int]]:
+    """The shortest sequence alone, before the others, where the first pass is a large one."""
+    if len(passes[0]) == 1 or sum(lengths[i] for i in passes[0]) <= RECORDED_TOKENS:
+        return passes
+    *others, last = passes
+    return [last[-1:], *others, *([last[:-1]] if len(last) > 1 else [])]
 
 
 def _positions(config: EncoderConfig, sequences: Sequence[Sequence[int]]) -> Ids:

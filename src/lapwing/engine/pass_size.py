@@ -18,7 +18,7 @@ from lapwing.models.base import EncoderConfig
 from lapwing.weights import notes
 
 FILE = "passes.json"
-MOST_BYTES = 32 << 20  # of activations, all live at once
+MOST_BYTES = 32 << 20  # of activations: where sequences make no even parts, all live at once
 FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the size by its formula
 ROUNDS = 3  # windows of each size
 FULL_PASSES = 3  # of a window that counts

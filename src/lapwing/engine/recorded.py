@@ -16,6 +16,10 @@ class RecordedPasses:
         self._backend = backend
         self._held: dict[Hashable, RecordedPass] = {}
 
+    def holds(self, key: Hashable) -> bool:
+        """Whether a pass of this key was recorded."""
+        return key in self._held
+
     def again(
         self,
         key: Hashable,

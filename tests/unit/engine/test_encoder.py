@@ -11,6 +11,7 @@ from loading import TinyEncoders, TinyModels
 from tolerances import FLOAT_LOGITS
 
 from lapwing import RequestError
+from lapwing.engine import encoding
 from lapwing.engine.encoder import EncoderModel
 
 RTOL = FLOAT_LOGITS["f32"]
@@ -152,6 +153,27 @@ def test_an_error_of_the_texts_comes_out(model: EncoderModel) -> None:
 
     with pytest.raises(OSError, match="the disk is gone"):
         model.embed(texts())
+
+
+def test_a_large_first_pass_is_not_the_one_that_is_recorded(
+    tiny_encoders: TinyEncoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "RECORDED_TOKENS", 9)
+    model = tiny_encoders.load("bert", "int8")
+    model._passes.forget()
+    ids = [[5, 6, 7], [5, 6], [5, 6, 7, 8]]
+
+    def passes(rows: list[list[int]]) -> list[list[int]]:
+        types = [[0] * len(row) for row in rows]
+        sequences = encoding.Sequences(rows, types, max_tokens=100)
+        return [group for group, _, _ in model._passes.run(sequences, "int4")]
+
+    assert passes(ids[:2] + ids[1:2]) == [[0, 1, 2]]  # 7 tokens are few
+    model._passes.forget()
+    assert passes([ids[2] * 3]) == [[0]]  # nor is there a choice
+    model._passes.forget()
+    assert passes([*ids, ids[0]]) == [[1], [2, 0, 3]]
+    assert passes([*ids, ids[0]]) == [[2, 0, 3, 1]]
 
 
 def test_normalize(tiny_encoders: TinyEncoders) -> None:

@@ -108,6 +108,7 @@ def test_passes_of_an_encoder_are_smaller_while_pauses_are_taken(
     monkeypatch.setattr(encoding, "PASS_BYTES", 12 * encoding.bytes_of_a_token(encoder.config))
     monkeypatch.setattr(encoding, "MIN_PASS_TOKENS", 3)
     governor, ids, passes = encoder.governor, [[5, 6, 7]] * 8, []
+    encoder(ids[:1])  # is recorded
 
     def counted() -> Any:
         passes.append(governor.command.duty)

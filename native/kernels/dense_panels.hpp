@@ -36,7 +36,7 @@ inline Row16 fma16(float x, Row16 w, Row16 sum) {
 #endif
 
 // Tokens are packed, and blocks of them multiplied, in whole tiles.
-static_assert(kPackedTogether % kTileTokens == 0 && kPanelTokens % kTileTokens == 0);
+static_assert(kPackedTogether % kTileTokens == 0 && kPanelTokens % kPackedTogether == 0);
 
 template <Layout layout>
 constexpr size_t kChains = layout == Layout::nk ? 8 : 1;
@@ -96,14 +96,16 @@ static void pack_columns(const typename From::Element* w, size_t stride, size_t 
 template <class Tile>
 static inline void in_tiles(size_t begin, size_t end, const Tile& tile) {
   size_t t = begin;
-  const auto tiles_of = [&](auto size) {
-    for (; t + size() <= end; t += size()) tile(size, t);
+  const auto tiles_of = [&](auto size, size_t count) {
+    for (; t + size() <= begin + count; t += size()) tile(size, t);
   };
-  tiles_of(std::integral_constant<size_t, kTileTokens>{});
-  if constexpr (kTileTokens > 6) tiles_of(std::integral_constant<size_t, 6>{});
-  tiles_of(std::integral_constant<size_t, 4>{});
-  tiles_of(std::integral_constant<size_t, 2>{});
-  tiles_of(std::integral_constant<size_t, 1>{});
+  const size_t count = end - begin, whole = count / kPackedTogether * kPackedTogether;
+  tiles_of(std::integral_constant<size_t, kTileTokens>{}, whole);
+  // Two tokens alone would wait for their own sums: eight go as four and four.
+  if (count - whole != 8) tiles_of(std::integral_constant<size_t, 6>{}, count);
+  tiles_of(std::integral_constant<size_t, 4>{}, count);
+  tiles_of(std::integral_constant<size_t, 2>{}, count);
+  tiles_of(std::integral_constant<size_t, 1>{}, count);
 }
 
 // x [T, K] → [chain][step][T], of one tile.
@@ -176,13 +178,15 @@ static inline F8 joined(const float* sums, size_t apart, size_t K) {
 // Weights that the next panel is made of, asked for while tokens pass this one: they come from
 // memory, in stretches too short for the hardware to see the next one coming.
 struct Ahead {
-  const void* first;
+  const char* run;              // the next one's first byte
   size_t stride, lines, count;  // bytes from one run to the next; cache lines of each; runs
-  size_t next = 0;
+  size_t line = 0;
   void fetch(size_t most) {
-    for (; most > 0 && next < count * lines; --most, ++next)
-      __builtin_prefetch(
-          static_cast<const char*>(first) + next / lines * stride + next % lines * 64, 0, 2);
+    for (; most > 0 && count > 0; --most) {
+      __builtin_prefetch(run + line * 64, 0, 2);
+      if (++line < lines) continue;
+      line = 0, --count, run += stride;
+    }
   }
 };
 
@@ -211,7 +215,7 @@ static void linear_panels(const DenseView& w, const float* x, size_t T, size_t f
   const auto* data = static_cast<const typename From::Element*>(w.data);
   const size_t K = w.K, chain_steps = ceil_div(K, C), row = packed_row(layout, K);
   float *const panel = scratch, *const sums = scratch + (kPanelInputs + 8) * kPanelRows;
-  const size_t most = even_share(T, kPanelTokens, kTileTokens);
+  const size_t most = even_share(T, kPanelTokens, kPackedTogether);
   const size_t stretch = even_share(K, kChainInputs * C, 8);
   for (size_t begin = 0; begin < T; begin += most)
     for (size_t n = first; n < last; n += kPanelRows) {
@@ -232,6 +236,9 @@ static void linear_panels(const DenseView& w, const float* x, size_t T, size_t f
           const size_t steps = count > c ? ceil_div(count - c, C) : 0;
           in_tiles(begin, end, [&](auto size, size_t t) {
             ahead.fetch(lines);
+            if (c + 1 == C && !further)  // where these tokens' outputs go: a line each, far apart
+              for (size_t i = 0; i < size(); ++i)
+                __builtin_prefetch(out + (t + i) * e.stride + n, 1);
             panel_tile<size()>(chain, x + t * row + (c * chain_steps + k / C) * size(), steps,
                                k == 0, sums + ((t - begin) * C + c * size()) * kPanelRows);
           });
@@ -239,10 +246,11 @@ static void linear_panels(const DenseView& w, const float* x, size_t T, size_t f
       }
       in_tiles(begin, end, [&](auto size, size_t t) {
         const float* tile = sums + (t - begin) * C * kPanelRows;
-        for (size_t i = 0; i < size(); ++i)
-          for (size_t r = 0; r < rows; r += 8)
-            finish(joined<C>(tile + i * kPanelRows + r, size() * kPanelRows, K), e, t + i, n + r,
-                   rows - r, out);
+        for (size_t i = 0; i < size(); ++i) {
+          const float* at = tile + i * kPanelRows;
+          finish(joined<C>(at, size() * kPanelRows, K), joined<C>(at + 8, size() * kPanelRows, K),
+                 e, t + i, n, rows, out);
+        }
       });
     }
 }

@@ -39,8 +39,9 @@ inline float sum(F8 a) {
   const __m128 w = _mm_add_ps(v, _mm_movehl_ps(v, v));
   return _mm_cvtss_f32(_mm_add_ss(w, _mm_shuffle_ps(w, w, 1)));
 }
-// The sums of eight vectors, the bits of `sum` of each.
-inline F8 sums(const F8 (&a)[8]) {
+// The sums of eight vectors, the bits of `sum` of each. Static, this and the next: large enough for
+// the compiler to call them, and other files have their own.
+static inline F8 sums(const F8 (&a)[8]) {
   const auto halves = [](F8 x, F8 y) {  // 4 lanes of x, 4 lanes of y
     return _mm256_add_ps(_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31));
   };
@@ -53,7 +54,7 @@ inline F8 sums(const F8 (&a)[8]) {
   return _mm256_add_ps(_mm256_shuffle_ps(low, high, 0x88), _mm256_shuffle_ps(low, high, 0xdd));
 }
 // Lane i of vector j becomes lane j of vector i.
-inline void transpose(F8 (&a)[8]) {
+static inline void transpose(F8 (&a)[8]) {
   F8 pairs[8], fours[8];
   for (int i = 0; i < 8; i += 2) {
     pairs[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);

@@ -93,13 +93,18 @@ void Program::run(Context& context, const PassInputs& inputs, float* out) {
   std::vector<PassPart> parts;
   if (inputs.caches.empty())
     parts = parts_for(inputs.lengths, inputs.numbers[0].size(), context.pool.threads());
-  if (parts.empty()) return run_operations(context, inputs, out);
+  if (parts.empty()) {
+    Region memory;
+    return run_operations(context, inputs, memory, out);
+  }
   context.prepare_lanes();
+  // A thread's parts follow one another in the same memory: pages are made once a pass.
+  std::vector<Region> memory(context.pool.threads());
   // No error may leave a thread of the pool: a part needs memory of its own, and may get none.
   std::vector<std::exception_ptr> errors(parts.size());
   context.pool.run(parts.size(), [&](size_t piece, size_t worker) {
     try {
-      run_part(context.lane(worker), parts[piece], inputs, out);
+      run_part(context.lane(worker), parts[piece], inputs, memory[worker], out);
     } catch (...) {
       errors[piece] = std::current_exception();
     }
@@ -109,17 +114,18 @@ void Program::run(Context& context, const PassInputs& inputs, float* out) {
 }
 
 void Program::run_part(Context& context, const PassPart& part, const PassInputs& inputs,
-                       float* out) {
+                       Region& memory, float* out) {
   std::vector<std::span<const int64_t>> numbers;
   for (const auto& each : inputs.numbers)
     numbers.push_back(each.subspan(part.first_token, part.tokens()));
   const size_t sequences = part.last_sequence - part.first_sequence;
   const PassInputs own{numbers, inputs.lengths.subspan(part.first_sequence, sequences), {}};
   const size_t row = slots_[result_].pooled ? part.first_sequence : part.first_token;
-  run_operations(context, own, out + row * width());
+  run_operations(context, own, memory, out + row * width());
 }
 
-void Program::run_operations(Context& context, const PassInputs& inputs, float* out) {
+void Program::run_operations(Context& context, const PassInputs& inputs, Region& memory,
+                             float* out) {
   const size_t T = inputs.numbers[0].size(), most = std::max(T, inputs.lengths.size());
   constexpr size_t kLine = 64 / sizeof(float);
   std::vector<size_t> offsets;
@@ -130,10 +136,11 @@ void Program::run_operations(Context& context, const PassInputs& inputs, float* 
   }
   // What a token needs is kept for the next one; a prompt's activations go back to the system.
   constexpr size_t kKept = (1 << 19) / sizeof(float);
-  const Region own = total > kKept ? Region(total * sizeof(float)) : Region();
-  float* memory = total > kKept ? reinterpret_cast<float*>(own.data()) : context.arena(total);
+  const size_t nbytes = total * sizeof(float);
+  if (total > kKept && memory.nbytes() < nbytes) memory = Region(nbytes + nbytes / 4);
+  float* arrays = total > kKept ? reinterpret_cast<float*>(memory.data()) : context.arena(total);
   const auto place = [&](size_t slot) {
-    return slot == result_ ? out : memory + offsets[slots_[slot].buffer];
+    return slot == result_ ? out : arrays + offsets[slots_[slot].buffer];
   };
   for (const Recorded& operation : operations_) {
     Frame frame{.context = context, .lengths = inputs.lengths, .caches = inputs.caches};

@@ -78,8 +78,10 @@ class Program {
     size_t out;
   };
   void assign_buffers();
-  void run_part(Context& context, const PassPart& part, const PassInputs& inputs, float* out);
-  void run_operations(Context& context, const PassInputs& inputs, float* out);
+  // `memory`: for arrays larger than what the context keeps, grown to hold them.
+  void run_part(Context& context, const PassPart& part, const PassInputs& inputs, Region& memory,
+                float* out);
+  void run_operations(Context& context, const PassInputs& inputs, Region& memory, float* out);
 
   std::vector<const int64_t*> numbers_;
   std::vector<size_t> lengths_;

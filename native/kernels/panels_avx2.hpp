@@ -76,9 +76,6 @@ static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const P
     const uint8_t* base = w.base + from * base_stride(w.K);
     const uint8_t* refine = kBoth ? w.refine + from * refine_stride(w.K) : nullptr;
     for (size_t g = 0; g < groups; ++g) {
-      // The next panel: by the time it is filled, its planes have come to L2.
-      prefetch_group(base + base_nibble_offset(g) + kHalves * base_stride(w.K));
-      if (kBoth) prefetch_group(refine + refine_nibble_offset(g) + kHalves * refine_stride(w.K));
       unpack_group<F>(base + base_nibble_offset(g),
                       kBoth ? refine + refine_nibble_offset(g) : nullptr,
                       panel.codes + g * kPanelGroupBytes<F> + half * kHalfBytes);
@@ -247,8 +244,13 @@ static void panel_linear(const PlaneView& w, const QuantizedRows& x, size_t T, s
   for (size_t rg = first; rg < last; rg += kHalves) {
     const size_t row_groups = last - rg < kHalves ? 1 : kHalves;
     fill_panel<F>(w, rg, row_groups, panel);
+    PlanesAhead ahead(w, kBothPlanes<F>, rg + kHalves, kHalves, ceil_div(T, 4));
     size_t t = 0;
-    for (; t + 4 <= T; t += 4) panel_tile<F, 4>(w, panel, x, t, rg, row_groups, e, out);
+    for (; t + 4 <= T; t += 4) {
+      ahead.fetch();
+      panel_tile<F, 4>(w, panel, x, t, rg, row_groups, e, out);
+    }
+    if (t < T) ahead.fetch();
     if (t + 3 == T) panel_tile<F, 3>(w, panel, x, t, rg, row_groups, e, out);
     if (t + 2 == T) panel_tile<F, 2>(w, panel, x, t, rg, row_groups, e, out);
     if (t + 1 == T) panel_tile<F, 1>(w, panel, x, t, rg, row_groups, e, out);

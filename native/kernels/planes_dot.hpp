@@ -105,9 +105,6 @@ static void fill_panel(const PlaneView& w, size_t rg, size_t row_groups, const P
     const uint8_t* base = w.base + from * base_stride(w.K);
     const uint8_t* refine = Both ? w.refine + from * refine_stride(w.K) : nullptr;
     for (size_t g = 0; g < groups; ++g) {
-      // The next panel: by the time it is filled, its planes have come to L2.
-      prefetch_group(base + base_nibble_offset(g) + 2 * base_stride(w.K));
-      if (Both) prefetch_group(refine + refine_nibble_offset(g) + 2 * refine_stride(w.K));
       uint8_t* to = panel.codes + g * kPanelGroupBytes;
       for (size_t u = 0; u < kGroupUnits; ++u) {
         const Codes high = load_nibbles(base + base_nibble_offset(g) + u * kUnitBytes);
@@ -194,9 +191,12 @@ static __attribute__((noinline)) void panel_tile(const PlaneView& w, const Panel
 template <bool Both, size_t S>
 static inline void panel_tiles(const PlaneView& w, const Panel& panel, const QuantizedRows& x,
                                size_t t, size_t T, size_t rg, size_t row_groups, const Epilogue& e,
-                               float* out) {
-  for (; t + S <= T; t += S) panel_tile<Both, S>(w, panel, x, t, rg, row_groups, e, out);
-  if constexpr (S > 1) panel_tiles<Both, S / 2>(w, panel, x, t, T, rg, row_groups, e, out);
+                               float* out, PlanesAhead& ahead) {
+  for (; t + S <= T; t += S) {
+    ahead.fetch();
+    panel_tile<Both, S>(w, panel, x, t, rg, row_groups, e, out);
+  }
+  if constexpr (S > 1) panel_tiles<Both, S / 2>(w, panel, x, t, T, rg, row_groups, e, out, ahead);
 }
 
 // Two tokens and more.
@@ -221,7 +221,8 @@ static void several_tokens(const PlaneView& w, const QuantizedRows& x, size_t T,
   for (size_t rg = first; rg < last; rg += 2) {
     const size_t row_groups = last - rg < 2 ? 1 : 2;
     fill_panel<Both>(w, rg, row_groups, panel);
-    panel_tiles<Both, kPanelTokens>(w, panel, x, 0, T, rg, row_groups, e, out);
+    PlanesAhead ahead(w, Both, rg + 2, 2, ceil_div(T, kPanelTokens));
+    panel_tiles<Both, kPanelTokens>(w, panel, x, 0, T, rg, row_groups, e, out, ahead);
   }
 }
 

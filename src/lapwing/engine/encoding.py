@@ -16,9 +16,9 @@ from lapwing.power.pacing.pacer import Pacer
 
 # Activations of one pass. Threads take whole sequences through it in parts of a few hundred tokens,
 # so that few of them live at once; where sequences make no even parts, those of a layer do.
-PASS_BYTES = 16 << 20
+PASS_BYTES = 32 << 20
 RECORDED_TOKENS = 256  # at most, where there is a choice: while recorded, all arrays live at once
-PACED_PART = 4  # while pauses are taken a pass is so many times smaller: they stay short
+PACED_PART = 8  # while pauses are taken a pass is so many times smaller: they stay short
 MIN_PASS_TOKENS = 64  # below this, unpacking weights is not shared by enough tokens
 
 

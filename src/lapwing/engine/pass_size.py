@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from lapwing.backends import topology
 from lapwing.backends.base import Backend
 from lapwing.engine import threads
-from lapwing.engine.encoding import MIN_PASS_TOKENS, bytes_of_a_token, tokens_of_a_pass
+from lapwing.engine.encoding import MIN_PASS_TOKENS, tokens_of_a_pass
 from lapwing.models.base import EncoderConfig
 from lapwing.weights import notes
 
 FILE = "passes.json"
-MOST_BYTES = 32 << 20  # of activations: where sequences make no even parts, all live at once
-FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the size by its formula
+FACTORS = (0.25, 0.5, 1.0)  # of the size by its formula, which is the cap of memory
 ROUNDS = 3  # windows of each size
 FULL_PASSES = 3  # of a window that counts
 AS_GOOD = 1.03  # so much slower than the best is as good, with less memory
@@ -40,10 +39,9 @@ class PassSize:
 
     @classmethod
     def of(cls, config: EncoderConfig, backend: Backend, precision: str) -> PassSize:
-        """Sizes about what the formula says, under a cap of memory."""
+        """What the formula says, and less."""
         first = tokens_of_a_pass(config)
-        most = max(first, MOST_BYTES // bytes_of_a_token(config))
-        sizes = [min(max(MIN_PASS_TOKENS, int(first * factor)), most) for factor in FACTORS]
+        sizes = [max(MIN_PASS_TOKENS, int(first * factor)) for factor in FACTORS]
         key = " | ".join(
             (
                 threads.key(backend.isa, topology.read()),

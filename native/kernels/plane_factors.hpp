@@ -37,9 +37,11 @@ class PlanesAhead {
   }
   void fetch() {
     size_t most = share_;
-    for (size_t plane = 0; plane < 2; ++plane)
-      for (; most > 0 && lines_[plane] > 0; --most, --lines_[plane], next_[plane] += 64)
-        __builtin_prefetch(next_[plane], 0, 2);
+    for (size_t plane = 0; plane < 2; ++plane) {
+      const size_t count = most < lines_[plane] ? most : lines_[plane];
+      for (size_t i = 0; i < count; ++i) __builtin_prefetch(next_[plane] + i * 64, 0, 2);
+      next_[plane] += count * 64, lines_[plane] -= count, most -= count;
+    }
   }
 
  private:

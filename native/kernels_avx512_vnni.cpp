@@ -15,6 +15,7 @@
 #include "kernels/attend_all.hpp"
 #include "kernels/quantize.hpp"
 #include "kernels/plane_factors.hpp"
+#include "kernels/planes_ahead.hpp"
 #include "kernels/bytes_vnni.hpp"
 #include "kernels/panel_avx512.hpp"
 #include "kernels/planes_dot.hpp"

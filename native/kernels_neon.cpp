@@ -11,6 +11,7 @@
 #include "kernels/attend_all.hpp"
 #include "kernels/quantize.hpp"
 #include "kernels/plane_factors.hpp"
+#include "kernels/planes_ahead.hpp"
 #include "kernels/bytes_neon.hpp"
 #include "kernels/panel_dot.hpp"
 #include "kernels/planes_dot.hpp"

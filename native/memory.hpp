@@ -36,4 +36,9 @@ class Region {
   size_t nbytes_ = 0;
 };
 
+// Makes room for so many bytes; where there was less, what it held is lost.
+inline void grow(Region& region, size_t nbytes) {
+  if (region.nbytes() < nbytes) region = Region(nbytes + nbytes / 4);
+}
+
 }  // namespace lapwing

@@ -19,10 +19,6 @@ constexpr size_t kFewTokens = 8;
 // written itself then, as a rule; lines that change cores cost more than panels made once for each.
 constexpr size_t kOwnTokens = 96;
 
-Region grown(Region& region, size_t nbytes) {
-  return region.nbytes() >= nbytes ? std::move(region) : Region(nbytes + nbytes / 4);
-}
-
 }  // namespace
 
 Context::Context(size_t threads, const std::string& isa)
@@ -52,12 +48,12 @@ void Context::prepare_lanes() {
 }
 
 uint8_t* Context::scratch(size_t nbytes) {
-  scratch_ = grown(scratch_, nbytes);
+  grow(scratch_, nbytes);
   return scratch_.data();
 }
 
 uint8_t* Context::worker_scratch(size_t nbytes_each) {
-  worker_scratch_ = grown(worker_scratch_, nbytes_each * pool.threads());
+  grow(worker_scratch_, nbytes_each * pool.threads());
   return worker_scratch_.data();
 }
 
@@ -127,12 +123,12 @@ Epilogue epilogue_of(const Epilogue& e, const float* bias, size_t column) {
 }  // namespace
 
 float* Context::arena(size_t count) {
-  arena_ = grown(arena_, count * sizeof(float));
+  grow(arena_, count * sizeof(float));
   return reinterpret_cast<float*>(arena_.data());
 }
 
 float* Context::between(size_t count) {
-  between_ = grown(between_, count * sizeof(float));
+  grow(between_, count * sizeof(float));
   return reinterpret_cast<float*>(between_.data());
 }
 

@@ -136,8 +136,7 @@ void Program::run_operations(Context& context, const PassInputs& inputs, Region&
   }
   // What a token needs is kept for the next one; a prompt's activations go back to the system.
   constexpr size_t kKept = (1 << 19) / sizeof(float);
-  const size_t nbytes = total * sizeof(float);
-  if (total > kKept && memory.nbytes() < nbytes) memory = Region(nbytes + nbytes / 4);
+  if (total > kKept) grow(memory, total * sizeof(float));
   float* arrays = total > kKept ? reinterpret_cast<float*>(memory.data()) : context.arena(total);
   const auto place = [&](size_t slot) {
     return slot == result_ ? out : arrays + offsets[slots_[slot].buffer];

@@ -6,6 +6,7 @@
 #include "kernels/vec_avx2.hpp"
 #include "kernels/float_math.hpp"
 #include "kernels/plane_factors.hpp"
+#include "kernels/planes_ahead.hpp"
 #include "kernels/bytes_vnni.hpp"
 #include "kernels/panel_avx512.hpp"
 #include "kernels/planes_dot.hpp"

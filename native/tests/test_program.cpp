@@ -162,6 +162,32 @@ void test_parts_on_threads() {
   }
 }
 
+// Arrays too large for a context to keep: a thread's parts share memory of the pass, which grows.
+void test_large_arrays_of_parts() {
+  constexpr size_t kWide = 4096;
+  Pass pass;
+  std::vector<float> wide(2 * kWide), out(8);
+  pass.program.add({.in = {pass.embedded.data()}, .out = wide.data(), .width = kWide},
+                   [](const Frame& f) {
+                     for (size_t i = 0; i < f.rows * kWide; ++i)
+                       f.out[i] = f.in[0][i / kWide * 4] + static_cast<float>(i % kWide);
+                   });
+  pass.program.add({.in = {wide.data()}, .out = out.data(), .width = 4}, [](const Frame& f) {
+    for (size_t i = 0; i < f.rows * 4; ++i) f.out[i] = f.in[0][i / 4 * kWide + i % 4 * 1365];
+  });
+  CHECK(pass.program.finish(out.data()));
+  const std::vector<size_t> lengths = {150, 225, 225, 200, 200, 200};
+  std::vector<int64_t> ids(1200);
+  for (size_t t = 0; t < ids.size(); ++t) ids[t] = static_cast<int64_t>(t % 5);
+  for (const size_t threads : {1, 2}) {
+    const auto parts = parts_for(lengths, ids.size(), threads);
+    CHECK(parts.size() > threads && parts[0].tokens() * 5 / 4 < parts[1].tokens());
+    const std::vector<float> found = run(pass.program, ids, lengths, threads);
+    for (size_t i = 0; i < found.size(); ++i)
+      CHECK(found[i] == static_cast<float>(ids[i / 4] * 10) + static_cast<float>(i % 4 * 1365));
+  }
+}
+
 // An operation that fails on any thread fails the pass, once all threads are done with it.
 void test_errors_reach_the_caller() {
   Pass pass;
@@ -232,6 +258,7 @@ int main() {
   test_pooled_rows();
   test_parts();
   test_parts_on_threads();
+  test_large_arrays_of_parts();
   test_errors_reach_the_caller();
   test_ids_have_limits();
   test_what_does_not_belong();
